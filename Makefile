@@ -1,0 +1,84 @@
+# Every chore has one door; `make` alone lists them. The first use of any makes its environment.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+N ?= 200
+SEED ?= $(shell date +%s)
+
+.PHONY: help
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: $(VENV)/.core  ## build the sample platform, serve it, and say what to try (ARGS=--check to only prove it)
+	@$(BIN)/nextup demo $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.dev  ## all tests, in parallel, with coverage (ARGS are pytest's)
+	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev  ## lint, format, types, import floors: what CI and pre-commit run
+	@$(BIN)/ruff check src tests benchmarks docs setup.py
+	@$(BIN)/ruff format --check src tests benchmarks docs setup.py
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: $(VENV)/.dev  ## mend what a machine can mend
+	@$(BIN)/ruff check --fix-only src tests benchmarks docs setup.py
+	@$(BIN)/ruff format src tests benchmarks docs setup.py
+
+.PHONY: docs
+docs: $(VENV)/.dev  ## build the documentation site into docs/_build; a warning is an error
+	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build
+	@echo "docs/_build/index.html"
+
+.PHONY: soak
+soak: $(VENV)/.dev  ## the randomised fault and fuzz tests at length: make soak N=500 SEED=7
+	@NEXTUP_FAULT_ROUNDS=$(N) NEXTUP_FAULT_SEED=$(SEED) $(BIN)/python -m pytest -m faults --timeout=0 $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.bench  ## side-by-side benchmarks; writes benchmarks/RESULTS.md (ARGS=--quick for small sizes)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: wheel
+wheel: $(VENV)/.core  ## build the wheel, with compiled kernels where there is a compiler
+	@$(BIN)/uv build --wheel --python $(BIN)/python
+
+.PHONY: lock
+lock: $(VENV)/.core  ## pin all dependencies again, with hashes and without any registry's address
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/core.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev --group bench -o requirements/bench.txt
+
+.PHONY: clean
+clean:  ## remove environments, builds and caches (never data)
+	@rm -rf $(VENV) build dist htmlcov docs/_build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find src -name '*.so' -delete -o -name '*.egg-info' -prune -exec rm -rf {} +
+
+# Environments. One stamp per set of requirements; a change of the pins renews it.
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "Nextup needs Python 3.11 or newer; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Cannot make an environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.python requirements/core.txt pyproject.toml setup.py $(wildcard src/nextup/algorithms/native/*.[ch]pp)
+	@echo "Installing Nextup into $(VENV) ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/core.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
+	@touch $@

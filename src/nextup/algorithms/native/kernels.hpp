@@ -1,0 +1,85 @@
+// What the compiled kernels take and give: plain arrays, owned by the caller.
+//
+// Each instruction set has its own copy of every kernel (kernels_*.cpp); `best_kernels` picks the
+// widest one that this CPU has. Matrices are row-major; the width of factor matrices is padded
+// with zeros to a multiple of 16.
+
+#pragma once
+
+#include <cstdint>
+
+namespace nextup {
+
+// A sparse matrix by rows. Indices lie in range: the caller has checked them.
+struct Sparse {
+    const std::int64_t* indptr;   // (rows + 1)
+    const std::int32_t* indices;  // (nnz)
+    const float* values;          // (nnz), null where the pattern alone matters
+    std::int64_t rows;
+};
+
+// The least-squares systems of an ALS half-step, one for each row u:
+//     (diag(dense) + ridge_u I + sum_j w_j y_j y_j^T) x_u = sum_j (t_j + target_offset) y_j
+struct RowSystems {
+    Sparse touches;         // values: the weights w
+    const float* targets;   // (nnz): t
+    float target_offset;
+    const float* fixed;     // (n, width): the other side's vectors y
+    const float* dense;     // (width): what all rows share, diagonal thanks to the rotation
+    const float* ridge;     // (rows)
+    int width;
+    bool jacobi;            // precondition with the sparse part's diagonal as well
+    int steps;              // at most so many conjugate-gradient steps
+    float tolerance;        // stop when the residual's norm has fallen by this factor
+};
+
+// Inner products, best first, of each query with all items.
+struct RankTask {
+    const float* queries;  // (n_queries, width)
+    std::int64_t n_queries;
+    const float* items;    // (n_items, width), by descending norm
+    const float* norms;    // (n_items), descending
+    const std::int32_t* ids;  // (n_items): what each row of `items` is called
+    std::int64_t n_items;
+    int width;
+    Sparse excluded;       // by query; ids ascend within a row; values unused
+    int limit;
+};
+
+// The `limit` largest inner products of an item's row with all others, from the matrix both ways.
+struct NeighbourTask {
+    Sparse by_item;  // item -> people
+    Sparse by_user;  // person -> items
+    int limit;
+};
+
+// Scores of people from their touches' neighbour lists.
+struct NeighbourRankTask {
+    Sparse touches;                   // values: the touches' weights
+    const std::int32_t* neighbours;   // (n_items, per_item), -1 ends a list
+    const float* similarities;        // (n_items, per_item)
+    std::int64_t n_items;
+    int per_item;
+    int limit;
+    bool exclude_seen;
+};
+
+struct Kernels {
+    const char* name;
+    void (*solve_rows)(const RowSystems&, float* solutions, int threads);
+    void (*rank)(const RankTask&, std::int32_t* items, float* scores, int threads);
+};
+
+const Kernels& best_kernels();
+
+// Kernels that wide registers do not help (sparse.cpp).
+void transpose(const Sparse& matrix, std::int64_t columns, std::int64_t* indptr,
+               std::int32_t* indices, float* values, int threads);
+void neighbours(const NeighbourTask&, std::int32_t* items, float* scores, int threads);
+void rank_neighbours(const NeighbourRankTask&, std::int32_t* items, float* scores, int threads);
+
+// The best `limit` of n scores (select.cpp); `excluded` may be in any order.
+void select(const float* scores, std::int64_t n, const std::int32_t* excluded,
+            std::int64_t n_excluded, int limit, std::int32_t* items, float* best);
+
+}  // namespace nextup

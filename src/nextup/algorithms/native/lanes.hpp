@@ -1,0 +1,49 @@
+// A register full of floats, in the words of GCC's and Clang's vector extensions.
+//
+// Included once for each instruction set, with NEXTUP_ISA (a namespace) and NEXTUP_LANES (floats
+// in a register) defined. No include may stand here: standard headers must not be compiled for
+// an instruction set that the CPU may lack.
+
+namespace nextup::NEXTUP_ISA {
+
+constexpr int W = NEXTUP_LANES;
+
+typedef float Lanes __attribute__((vector_size(W * sizeof(float))));
+
+inline Lanes load(const float* from) {
+    Lanes lanes;
+    __builtin_memcpy(&lanes, from, sizeof lanes);
+    return lanes;
+}
+
+inline void store(float* to, Lanes lanes) { __builtin_memcpy(to, &lanes, sizeof lanes); }
+
+inline Lanes broadcast(float value) { return value - Lanes{}; }
+
+template <int H, std::size_t... L>
+inline Lanes fold(Lanes a, Lanes b, std::index_sequence<L...>) {
+    const Lanes kept = __builtin_shufflevector(a, b, (int(L) & H ? W + int(L) : int(L))...);
+    const Lanes other = __builtin_shufflevector(a, b, ((int(L) ^ H) + (int(L) & H ? W : 0))...);
+    return kept + other;
+}
+
+template <int H>
+inline void fold_all(Lanes* rows) {
+    for (int i = 0; i < H; ++i)
+        rows[i] = fold<H>(rows[i], rows[i + H], std::make_index_sequence<W>());
+    if constexpr (H > 1) fold_all<H / 2>(rows);
+}
+
+// Lane r of the result is the sum of rows[r]: W horizontal sums for the price of W - 1 folds.
+inline Lanes sum_each(Lanes (&rows)[W]) {
+    fold_all<W / 2>(rows);
+    return rows[0];
+}
+
+inline float sum(Lanes lanes) {
+    float total = 0;
+    for (int i = 0; i < W; ++i) total += lanes[i];
+    return total;
+}
+
+}  // namespace nextup::NEXTUP_ISA

@@ -1,0 +1,155 @@
+"""From scores to lists: exact selection, ties to the lower index, memory bounded by blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextup.algorithms.components import Neighbours, Ranking
+from nextup.algorithms.inputs import check_limit
+from nextup.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from nextup.algorithms.interactions import Interactions
+
+    ScoreRows = Callable[[int, int], NDArray[np.float32]]
+    """Scores of the people `start` to `stop` for all items; the caller may write into them."""
+
+BLOCK_BYTES = 64 << 20  # of dense scores at a time: large enough for BLAS, small beside the data
+
+
+def best_rows(scores: NDArray[np.float32], limit: int) -> Ranking:
+    """The best `limit` columns of each row, best first; -inf marks what may not be chosen.
+
+    Rows with fewer candidates, and limits beyond the number of columns, are filled with -1.
+    """
+    check_limit(limit)
+    n_rows, n_columns = scores.shape
+    width = min(limit, n_columns)
+    if n_rows == 0 or width == 0:
+        return _empty(n_rows, limit)
+    if width == n_columns:
+        chosen = np.broadcast_to(np.arange(n_columns), scores.shape)
+    else:
+        chosen = _chosen_columns(scores, width)
+    kept = np.take_along_axis(scores, chosen, axis=1)  # (rows, width), columns ascending
+    order = np.argsort(-kept, axis=1, kind="stable")
+    kept = np.take_along_axis(kept, order, axis=1)
+    items = np.take_along_axis(chosen, order, axis=1).astype(np.int32)
+    items[np.isneginf(kept)] = -1
+    return _padded(items, kept, limit)
+
+
+def best_items(
+    scores: NDArray[np.float32], limit: int, *, allowed: NDArray[np.bool_] | None = None
+) -> Neighbours:
+    """The best `limit` of one row of scores, fewer if fewer are allowed."""
+    if allowed is not None:
+        if allowed.shape != scores.shape:
+            raise InvalidInput(f"The mask has {len(allowed)} items, the scores {len(scores)}.")
+        scores = np.where(allowed, scores, np.float32(-np.inf))
+    ranking = best_rows(scores[None, :], limit)
+    found = ranking.items[0] >= 0
+    return Neighbours(ranking.items[0][found], ranking.scores[0][found])
+
+
+def rank_in_blocks(
+    score_rows: ScoreRows,
+    interactions: Interactions,
+    limit: int,
+    *,
+    exclude_seen: bool = True,
+) -> Ranking:
+    """Rank for everybody in `interactions`, a block of people's dense scores at a time."""
+    check_limit(limit)
+    n_users, n_items = interactions.n_users, interactions.n_items
+    ranking = _empty(n_users, limit)
+    block = max(1, BLOCK_BYTES // max(4 * n_items, 1))
+    for start in range(0, n_users, block):
+        stop = min(start + block, n_users)
+        scores = score_rows(start, stop)  # (block, n_items)
+        if exclude_seen:
+            rows, items = touches_of(interactions, start, stop)
+            scores[rows, items] = -np.inf
+        part = best_rows(scores, limit)
+        ranking.items[start:stop] = part.items
+        ranking.scores[start:stop] = part.scores
+    return ranking
+
+
+def rank_in_one_order(
+    scores: NDArray[np.float32],
+    interactions: Interactions,
+    limit: int,
+    *,
+    exclude_seen: bool = True,
+) -> Ranking:
+    """Rank for everybody when all share the same scores: one sort, then skip what each has seen."""
+    check_limit(limit)
+    n_users, n_items = interactions.n_users, interactions.n_items
+    ranking = _empty(n_users, limit)
+    order = np.argsort(-scores, kind="stable").astype(np.int32)
+    position = np.empty(n_items, np.int64)
+    position[order] = np.arange(n_items)
+    seen_most = int(np.diff(interactions.indptr).max(initial=0)) if exclude_seen else 0
+    depth = min(limit + seen_most, n_items)  # nobody needs to look further down
+    if depth == 0:
+        return ranking
+    block = max(1, BLOCK_BYTES // (8 * depth))
+    for start in range(0, n_users, block):
+        stop = min(start + block, n_users)
+        fresh = np.ones((stop - start, depth), np.bool_)
+        if exclude_seen:
+            rows, items = touches_of(interactions, start, stop)
+            near = position[items] < depth
+            fresh[rows[near], position[items[near]]] = False
+        rank = np.cumsum(fresh, axis=1)
+        rows, places = np.nonzero(fresh & (rank <= limit))
+        column = rank[rows, places] - 1
+        ranking.items[start + rows, column] = order[places]
+        ranking.scores[start + rows, column] = scores[order[places]]
+    return ranking
+
+
+def touches_of(
+    interactions: Interactions, start: int, stop: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Row numbers counted from `start`, and items, of what the people `start` to `stop` did."""
+    indptr = interactions.indptr[start : stop + 1]
+    rows = np.repeat(np.arange(stop - start), np.diff(indptr))
+    return rows, interactions.items[indptr[0] : indptr[-1]]
+
+
+def _chosen_columns(scores: NDArray[np.float32], width: int) -> NDArray[np.int64]:
+    """The columns of each row's best `width` scores, ascending, ties to the lower column."""
+    n_rows, n_columns = scores.shape
+    bound = np.partition(scores, n_columns - width, axis=1)[:, n_columns - width, None]
+    chosen = scores >= bound  # at least `width` a row, more where the bound is tied
+    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > width)
+    if len(crowded):
+        above = scores[crowded] > bound[crowded]
+        tied = scores[crowded] == bound[crowded]
+        room = width - np.count_nonzero(above, axis=1, keepdims=True)
+        chosen[crowded] = above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room))
+    return np.nonzero(chosen)[1].reshape(n_rows, width)
+
+
+def _empty(n_rows: int, limit: int) -> Ranking:
+    return Ranking(
+        np.full((n_rows, limit), -1, np.int32), np.full((n_rows, limit), -np.inf, np.float32)
+    )
+
+
+def _padded(items: NDArray[np.int32], scores: NDArray[np.float32], limit: int) -> Ranking:
+    missing = limit - items.shape[1]
+    if missing <= 0:
+        return Ranking(items, scores)
+    wide = ((0, 0), (0, missing))
+    return Ranking(
+        np.pad(items, wide, constant_values=-1), np.pad(scores, wide, constant_values=-np.inf)
+    )

@@ -1,0 +1,1 @@
+"""Plain types that every floor speaks: no I/O, no third-party imports."""

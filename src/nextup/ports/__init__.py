@@ -1,0 +1,1 @@
+"""What the platform needs from the world outside, one small protocol per file."""

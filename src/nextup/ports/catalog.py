@@ -1,0 +1,50 @@
+"""Items and people, by id."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from nextup.domain.items import Item, Person
+
+
+class Catalog(Protocol):
+    """What exists. Reads see every finished write."""
+
+    def put_items(self, items: Iterable[Item]) -> int:
+        """Insert or replace, all or nothing; the last of equal ids wins. Returns how many ids."""
+        ...
+
+    def item(self, item_id: str) -> Item | None: ...
+
+    def items(self, item_ids: Collection[str]) -> dict[str, Item]:
+        """Those that exist, by id."""
+        ...
+
+    def all_items(self) -> Iterator[Item]:
+        """Every item, by ascending id, without holding all in memory."""
+        ...
+
+    def unknown_items(self, item_ids: Collection[str]) -> set[str]:
+        """Those of the ids that do not exist."""
+        ...
+
+    def search_items(self, text: str, *, kind: str | None, limit: int) -> Sequence[Item]:
+        """Items whose title contains the text, ignoring case; titles that start with it first."""
+        ...
+
+    def count_items(self, kind: str | None = None) -> int: ...
+
+    def delete_item(self, item_id: str) -> bool:
+        """Deleting an absent item does nothing; returns whether it was there."""
+        ...
+
+    def put_person(self, person: Person) -> None: ...
+
+    def person(self, user_id: str) -> Person | None: ...
+
+    def delete_person(self, user_id: str) -> bool: ...
+
+    def close(self) -> None:
+        """Release everything. Closing twice does nothing."""
+        ...

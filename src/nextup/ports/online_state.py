@@ -1,0 +1,58 @@
+"""What must be known about a person right now: history, served lists, and live counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from nextup.domain.events import LogRow, Position
+from nextup.domain.recommendations import ServedList, Touch
+
+
+class OnlineState(Protocol):
+    """A view of the log that is up to date within milliseconds. Safe to share between threads.
+
+    Everything here can be rebuilt: histories from the lake and the log, counters from the log.
+    """
+
+    def position(self) -> Position:
+        """How far the log has been applied."""
+        ...
+
+    def apply(self, rows: Sequence[LogRow], position: Position) -> None:
+        """Add events to their people's histories and to the counters, and move to `position`, in
+        one transaction. A row that was applied before (by its offset) changes nothing."""
+        ...
+
+    def history(self, user_id: str) -> list[Touch]:
+        """Everything the person did, in log order; empty for an unknown one."""
+        ...
+
+    def load_histories(self, histories: Iterable[tuple[str, Sequence[Touch]]], position: Position) -> int:
+        """Put in what the log holds up to `position`, in bulk; returns how many people.
+
+        Touches that were applied from beyond that position stay. Moves to `position` when the
+        state stood before it.
+        """
+        ...
+
+    def trending(self, since: datetime, until: datetime) -> Mapping[str, Sequence[tuple[datetime, float]]]:
+        """Per item its counters between the two: the hour each began and the weight in it."""
+        ...
+
+    def save_served(self, served: ServedList, expires_at: datetime) -> None:
+        """Keep a served list; the same token replaces."""
+        ...
+
+    def served(self, token: str) -> ServedList | None:
+        """The list, unless it is unknown or has expired."""
+        ...
+
+    def erase(self, user_id: str) -> int:
+        """Forget the person: history and served lists. Returns how many records."""
+        ...
+
+    def close(self) -> None:
+        """Release everything. Closing twice does nothing."""
+        ...

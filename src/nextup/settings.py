@@ -1,0 +1,204 @@
+"""Every setting, with its default and its reason. Read once, frozen, handed down.
+
+One `nextup.toml`; each key can be overridden by the environment: `NEXTUP_EVENT_LOG_URL`, and
+`NEXTUP_ALS__FACTORS` for `factors` in the section `[als]`. Relative paths and SQLite files are
+relative to the folder of the `nextup.toml`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from nextup.domain.errors import ConfigurationError
+
+FILE_NAME = "nextup.toml"
+
+
+class Section(BaseModel):
+    """A table of the TOML file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Contracts(Section):
+    """What an event must satisfy beyond its JSON Schema."""
+
+    id_type: Literal["string", "int"] = "string"  # "int": user and item ids must be integers
+    unknown_items: Literal["quarantine", "create"] = "quarantine"  # an event for an unknown item
+    future_tolerance_seconds: NonNegativeFloat = 300.0  # how far ahead a client's clock may be
+    oldest_event: str = "1970-01-02"  # ISO date; older events are quarantined
+    rating_min: float = 0.5
+    rating_max: float = 5.0
+
+
+class Weights(Section):
+    """How much an event says about what a person wants."""
+
+    view: NonNegativeFloat = 1.0
+    click: NonNegativeFloat = 2.0
+    like: NonNegativeFloat = 5.0
+    rating: NonNegativeFloat = 5.0  # for the highest rating; falls linearly to 0 at `neutral_rating`
+    neutral_rating: float = 2.5  # ratings at or below it say nothing good
+    half_life_days: NonNegativeFloat = 0.0  # a touch counts half after so long; 0: never fades
+
+
+class Als(Section):
+    """The factor model (implicit alternating least squares)."""
+
+    factors: PositiveInt = 64
+    iterations: PositiveInt = 12
+    regularization: PositiveFloat = 0.003  # L2 weight, scaled by how often a row occurs
+    unobserved_weight: PositiveFloat = 0.05  # weight of "not touched" beside 1 for a touch
+
+
+class ItemItem(Section):
+    """The neighbour model."""
+
+    neighbours: PositiveInt = 100  # kept per item
+
+
+class Trending(Section):
+    """What many people touch lately."""
+
+    half_life_hours: PositiveFloat = 48.0
+    window_days: PositiveInt = 14  # counters older than this are forgotten
+
+
+class Recommend(Section):
+    """How lists are made. See `nextup.services.recommend`."""
+
+    candidates: PositiveInt = 500  # from each source
+    list_depth: PositiveInt = 200  # places of a served or published list
+    blend_factors: NonNegativeFloat = 0.6  # weight of the factor model
+    blend_neighbours: NonNegativeFloat = 0.3  # weight of the neighbour model
+    blend_content: NonNegativeFloat = 0.15  # weight of content similarity
+    blend_trending: NonNegativeFloat = 0.05
+    blend_popular: NonNegativeFloat = 0.02
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.15  # 0: by score alone; 1: by difference alone
+    served_hours: PositiveFloat = 48.0  # how long a served list can be continued and replayed
+
+
+class Gate(Section):
+    """When a new model may take over."""
+
+    mode: Literal["strict", "warn", "off"] = "strict"
+    test_days: PositiveFloat = 7.0  # the last days of the history are the test
+    test_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1  # or this share, where days are too few
+    k: PositiveInt = 10  # NDCG@k decides
+    min_people: PositiveInt = 30  # with fewer in the test nothing can be proven
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    bootstrap_samples: PositiveInt = 1000
+
+
+class LakeUpkeep(Section):
+    """What `nextup lake maintain` keeps."""
+
+    keep_days: NonNegativeFloat = 30.0  # versions younger than this stay readable
+    batch_rows: PositiveInt = 500_000  # events per transaction of the lake writer
+
+
+class Server(Section):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    max_body_bytes: PositiveInt = 10_000_000
+    max_batch: PositiveInt = 10_000  # events in one request
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="NEXTUP_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        toml_file=None,
+    )
+
+    tenant: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")] = "default"
+    timezone: str = "UTC"  # whose midnight ends a day of the pipeline
+    seed: NonNegativeInt = 42  # of everything random
+    threads: NonNegativeInt = 0  # for training and ranking; 0: as many as there are cores
+
+    event_log_url: str = "sqlite:///data/events.db"
+    catalog_url: str = "sqlite:///data/catalog.db"
+    lake_url: str = "file://data/lake"
+    files_url: str = "file://data/files"
+    recommendation_store_url: str = "sqlite:///data/lists.db"
+    online_state_url: str = "sqlite:///data/state.db"
+    control_url: str = "sqlite:///data/control.db"
+    engine_url: str = "local://"
+    tracker_url: str = "null://"
+
+    contracts: Contracts = Contracts()
+    weights: Weights = Weights()
+    als: Als = Als()
+    item_item: ItemItem = ItemItem()
+    trending: Trending = Trending()
+    recommend: Recommend = Recommend()
+    gate: Gate = Gate()
+    lake: LakeUpkeep = LakeUpkeep()
+    server: Server = Server()
+
+    home: Annotated[Path, Field(exclude=True)] = Path()  # the folder of the nextup.toml
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the caller passes wins over the environment, which wins over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(folder: Path | str = ".", **overrides: Any) -> Settings:
+    """Read `nextup.toml` in `folder` (its absence means defaults) and the environment.
+
+    Raises ConfigurationError, naming the key and the file, for anything that does not fit.
+    """
+    home = Path(folder).resolve()
+    file = home / FILE_NAME
+
+    class FileSettings(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        return FileSettings(home=home, **overrides)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, file), cure="`nextup doctor` checks a change.") from error
+    except (ValueError, OSError) as error:  # a file that is not TOML, or cannot be read
+        raise ConfigurationError(f"{file} cannot be read: {error}.") from error
+
+
+def _explain(error: ValidationError, file: Path) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    variable = "NEXTUP_" + "__".join(str(part) for part in first["loc"]).upper()
+    where = f"environment variable {variable}" if variable in os.environ else str(file)
+    what = "is not a setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
+    return f"Setting '{key}' ({where}): {what}."

@@ -1,0 +1,1 @@
+"""What is done to tables: frames in, frames out, no I/O. The engines bring the frames."""
