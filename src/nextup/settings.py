@@ -31,6 +31,7 @@ from pydantic_settings import (
 from nextup.domain.errors import ConfigurationError
 
 FILE_NAME = "nextup.toml"
+TENANT = r"^[a-z][a-z0-9_]{0,30}$"
 
 
 class Section(BaseModel):
@@ -46,16 +47,16 @@ class Contracts(Section):
     unknown_items: Literal["quarantine", "create"] = "quarantine"  # an event for an unknown item
     future_tolerance_seconds: NonNegativeFloat = 300.0  # how far ahead a client's clock may be
     oldest_event: str = "1970-01-02"  # ISO date; older events are quarantined
-    rating_min: float = 0.5
-    rating_max: float = 5.0
+    rating_min: float = 0.5  # the lowest rating there is
+    rating_max: float = 5.0  # the highest
 
 
 class Weights(Section):
     """How much an event says about what a person wants."""
 
-    view: NonNegativeFloat = 1.0
-    click: NonNegativeFloat = 2.0
-    like: NonNegativeFloat = 5.0
+    view: NonNegativeFloat = 1.0  # looked at it
+    click: NonNegativeFloat = 2.0  # chose it from a list
+    like: NonNegativeFloat = 5.0  # said that they like it
     rating: NonNegativeFloat = 5.0  # for the highest rating; falls linearly to 0 at `neutral_rating`
     neutral_rating: float = 2.5  # ratings at or below it say nothing good
     half_life_days: NonNegativeFloat = 0.0  # a touch counts half after so long; 0: never fades
@@ -64,8 +65,8 @@ class Weights(Section):
 class Als(Section):
     """The factor model (implicit alternating least squares)."""
 
-    factors: PositiveInt = 64
-    iterations: PositiveInt = 12
+    factors: PositiveInt = 64  # length of the vectors; more is better and slower
+    iterations: PositiveInt = 12  # passes over all people and items
     regularization: PositiveFloat = 0.003  # L2 weight, scaled by how often a row occurs
     unobserved_weight: PositiveFloat = 0.05  # weight of "not touched" beside 1 for a touch
 
@@ -79,7 +80,7 @@ class ItemItem(Section):
 class Trending(Section):
     """What many people touch lately."""
 
-    half_life_hours: PositiveFloat = 48.0
+    half_life_hours: PositiveFloat = 48.0  # a touch counts half after so long
     window_days: PositiveInt = 14  # counters older than this are forgotten
 
 
@@ -91,8 +92,8 @@ class Recommend(Section):
     blend_factors: NonNegativeFloat = 0.6  # weight of the factor model
     blend_neighbours: NonNegativeFloat = 0.3  # weight of the neighbour model
     blend_content: NonNegativeFloat = 0.15  # weight of content similarity
-    blend_trending: NonNegativeFloat = 0.05
-    blend_popular: NonNegativeFloat = 0.02
+    blend_trending: NonNegativeFloat = 0.05  # weight of what many touch lately
+    blend_popular: NonNegativeFloat = 0.02  # weight of what most touched
     diversity: Annotated[float, Field(ge=0, le=1)] = 0.15  # 0: by score alone; 1: by difference alone
     served_hours: PositiveFloat = 48.0  # how long a served list can be continued and replayed
 
@@ -100,13 +101,12 @@ class Recommend(Section):
 class Gate(Section):
     """When a new model may take over."""
 
-    mode: Literal["strict", "warn", "off"] = "strict"
+    mode: Literal["strict", "warn", "off"] = "strict"  # warn: let pass, and say so
     test_days: PositiveFloat = 7.0  # the last days of the history are the test
     test_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1  # or this share, where days are too few
     k: PositiveInt = 10  # NDCG@k decides
     min_people: PositiveInt = 30  # with fewer in the test nothing can be proven
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    bootstrap_samples: PositiveInt = 1000
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # of the intervals that decide
 
 
 class LakeUpkeep(Section):
@@ -119,9 +119,9 @@ class LakeUpkeep(Section):
 class Server(Section):
     """The HTTP server."""
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    max_body_bytes: PositiveInt = 10_000_000
+    host: str = "127.0.0.1"  # the address to listen on
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000  # the next free one is taken where this is busy
+    max_body_bytes: PositiveInt = 10_000_000  # a larger request is refused
     max_batch: PositiveInt = 10_000  # events in one request
 
 
@@ -136,20 +136,20 @@ class Settings(BaseSettings):
         toml_file=None,
     )
 
-    tenant: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")] = "default"
+    tenant: Annotated[str, Field(pattern=TENANT)] = "default"  # prefixes every name on every backend
     timezone: str = "UTC"  # whose midnight ends a day of the pipeline
     seed: NonNegativeInt = 42  # of everything random
     threads: NonNegativeInt = 0  # for training and ranking; 0: as many as there are cores
 
-    event_log_url: str = "sqlite:///data/events.db"
-    catalog_url: str = "sqlite:///data/catalog.db"
-    lake_url: str = "file://data/lake"
-    files_url: str = "file://data/files"
-    recommendation_store_url: str = "sqlite:///data/lists.db"
-    online_state_url: str = "sqlite:///data/state.db"
-    control_url: str = "sqlite:///data/control.db"
-    engine_url: str = "local://"
-    tracker_url: str = "null://"
+    event_log_url: str = "sqlite:///data/events.db"  # the truth: every event
+    catalog_url: str = "sqlite:///data/catalog.db"  # items and people
+    lake_url: str = "file://data/lake"  # Delta tables: bronze, silver, gold
+    files_url: str = "file://data/files"  # models, raw data, manifests, receipts
+    recommendation_store_url: str = "sqlite:///data/lists.db"  # published lists, or memory://
+    online_state_url: str = "sqlite:///data/state.db"  # live histories and counters, or memory://
+    control_url: str = "sqlite:///data/control.db"  # runs, locks, models
+    engine_url: str = "local://"  # where transformations and training run
+    tracker_url: str = "null://"  # where experiments are recorded besides the registry
 
     contracts: Contracts = Contracts()
     weights: Weights = Weights()

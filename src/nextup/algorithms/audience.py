@@ -3,19 +3,29 @@
 Nobody here is real. What is true of each person is known, so that a model's lists can be compared
 with what the person would really have liked.
 
-Everything is drawn in columns. A session is one visit to the shop, a visit is one item looked at
-in it, and each visit unfolds into a chain of events: view, then click, then like and rating, or
-dismiss instead.
+How people behave is in `behaviour`, what they like in `tastes`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextup.algorithms.tastes import TASTES, links, matches
+from nextup.algorithms.behaviour import (
+    CHAIN,
+    DAY_SECONDS,
+    SHOWCASE,
+    AudienceConfig,
+    appetite,
+    draw_crowd,
+    draw_reactions,
+    draw_sessions,
+    draw_visits,
+    timetable,
+)
+from nextup.algorithms.tastes import TASTES, matches
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import EventType, to_microseconds
 
@@ -25,52 +35,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from nextup.algorithms.behaviour import Floats, Ints, Outcomes, Sessions, Visits
     from nextup.domain.items import Item
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
-_HOUR = 3600.0  # seconds
-_DAY = 24 * _HOUR
-_LONGEST_GAP_SECONDS = 15 * 60.0  # between two events of one session
-_QUIET_SECONDS = 30 * 60.0  # at least this long between two sessions of one person
-
-# Relative arrivals: asleep, a bump at lunch, the peak at nine in the evening; fuller weekends.
-_BY_HOUR = (6, 4, 2, 1, 1, 1, 2, 4, 6, 7, 8, 9, 12, 11, 9, 9, 10, 13, 18, 24, 28, 30, 24, 14)
-_BY_WEEKDAY = (0.9, 0.85, 0.9, 0.95, 1.15, 1.4, 1.3)  # Monday first
-
-SHOWCASE = {  # people that every audience has, with one taste that never changes
-    "horror-fan": "horror fan",
-    "classics-reader": "reader of classics",
-    "family-evenings": "family evenings",
-    "sci-fi-fan": "sci-fi fan",
-    "newcomer": "crime and mystery",  # joined three hours before the end; one short session
-}
-_CHAIN = (EventType.VIEW, EventType.CLICK, EventType.LIKE, EventType.RATING, EventType.DISMISS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudienceConfig:
-    """How large the audience is and how it behaves. The defaults give about 250,000 events."""
-
-    people: int = 2500  # with the five showcase people
-    days: float = 90.0  # length of the period
-    sessions_per_week: float = 1.5  # of an average person
-    activity_sigma: float = 1.0  # spread of the log-normal activity; 0 makes all equally busy
-    most_sessions_per_day: float = 2.0  # of the busiest person, on average
-    visits_per_session: float = 4.5  # items looked at, on average
-    late_share: float = 0.3  # people who join during the period, not before it
-    drift_share: float = 0.35  # people whom a new taste takes over; the others' weights wander
-    zipf_exponent: float = 0.8  # an item's pull is 1 / (rank + zipf_shift) ** zipf_exponent
-    zipf_shift: float = 6.0  # ranks by which the head of the curve is flattened
-    taste_strength: float = 5.0  # a full match pulls e ** this times as much as none
-    noise_share: float = 0.1  # visits guided by popularity alone
-    trend_share: float = 0.05  # visits to what is talked about at the moment
-    trend_days: float = 5.0  # how long something is talked about
-    follow_share: float = 0.2  # visits to something with a maker or keyword of the one before
-    mood_share: float = 0.75  # visits that stay with the session's mood among a person's tastes
-    repeat_share: float = 0.1  # second visits to an item that are kept; they end at the click
-    rating_share: float = 0.3  # clicks that are rated
+__all__ = ["SHOWCASE", "Audience", "AudienceConfig", "Truth", "simulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +68,7 @@ class Truth:
 
     def affinity(self, users: ArrayLike, at: ArrayLike) -> Floats:
         """How much each of these people wants every item at that moment, 0..1: (n, items)."""
-        result: Floats = np.minimum(_appetite(self.mixture(users, at)) @ self.match, 1)
+        result: Floats = np.minimum(appetite(self.mixture(users, at)) @ self.match, 1)
         return result
 
     def tastes_of(self, user_id: str) -> tuple[dict[str, float], dict[str, float]]:
@@ -154,9 +123,9 @@ def simulate(
     _check(items, config, ends_at, seed)
     rng = np.random.default_rng(seed)
     end = to_microseconds(ends_at)
-    start = end - round(config.days * _DAY * 1e6)
+    start = end - round(config.days * DAY_SECONDS * 1e6)
 
-    crowd = _crowd(rng, config)
+    crowd = draw_crowd(rng, config)
     truth = Truth(
         tuple(taste.name for taste in TASTES),
         crowd.ids,
@@ -167,9 +136,9 @@ def simulate(
         start,
         end,
     )
-    sessions = _sessions(rng, config, crowd, start)
-    visits = _visits(rng, config, items, truth, sessions)
-    outcomes = _react(rng, config, truth, sessions, visits)
+    sessions = draw_sessions(rng, config, crowd, start)
+    visits = draw_visits(rng, config, items, truth.match, sessions)
+    outcomes = draw_reactions(rng, config, truth.match, sessions, visits)
     return _unfold(config, truth, sessions, visits, outcomes, seed)
 
 
@@ -186,244 +155,18 @@ def _check(items: Sequence[Item], config: AudienceConfig, ends_at: datetime, see
         raise InvalidInput("A seed is a whole number from 0.")
 
 
-class _Crowd(NamedTuple):
-    ids: tuple[str, ...]
-    start: Floats  # (people, tastes)
-    end: Floats  # (people, tastes)
-    joined: Floats  # (people,) seconds after the period's start
-    sessions: Ints  # (people,) how many each has, >= 1
-
-
-def _crowd(rng: np.random.Generator, config: AudienceConfig) -> _Crowd:
-    n, everyone = config.people, np.arange(config.people)
-    share = np.array([taste.share for taste in TASTES])
-    # Gumbel noise on log shares draws tastes without replacement, the common ones more often.
-    ranked = np.argsort(-(np.log(share) + rng.gumbel(size=(n, len(TASTES)))), axis=1)
-    count = rng.choice([1, 2, 3], size=n, p=[0.35, 0.4, 0.25])
-
-    def weights() -> Floats:
-        raw = -np.sort(-rng.gamma(2.0, size=(n, 3)), axis=1)  # strongest first
-        raw[np.arange(3) >= count[:, None]] = 0
-        mixture = np.zeros((n, len(TASTES)))
-        mixture[everyone[:, None], ranked[:, :3]] = raw / raw.sum(axis=1, keepdims=True)
-        return mixture
-
-    start = weights()
-    end = 0.6 * start + 0.4 * weights()  # the same tastes, shifted
-    drifts = np.flatnonzero(rng.random(n) < config.drift_share)
-    end[drifts] *= 0.3
-    end[drifts, ranked[drifts, 3]] += 0.7  # a taste that the person did not have
-
-    length = config.days * _DAY
-    joined = np.where(rng.random(n) < config.late_share, rng.random(n) * length, 0)
-    sigma = config.activity_sigma
-    activity = rng.lognormal(-(sigma**2) / 2, sigma, n)  # mean 1
-    days = (length - joined) / _DAY
-    sessions = rng.poisson(
-        np.minimum(activity * config.sessions_per_week / 7, config.most_sessions_per_day) * days
-    )
-    sessions = np.maximum(sessions, 1)
-
-    names = [taste.name for taste in TASTES]
-    for row, (user_id, taste) in enumerate(SHOWCASE.items()):
-        start[row] = end[row] = np.arange(len(TASTES)) == names.index(taste)
-        joined[row] = length - 3 * _HOUR if user_id == "newcomer" else 0
-        sessions[row] = 1 if user_id == "newcomer" else max(2, round(config.days / 5))
-    ids = (*SHOWCASE, *(f"u{number:05d}" for number in range(1, n - len(SHOWCASE) + 1)))
-    return _Crowd(ids, start, end, joined, sessions)
-
-
-class _Sessions(NamedTuple):
-    user: Ints  # (s,) ascending
-    seconds: Floats  # (s,) after the period's start, ascending for each person
-    mixture: Floats  # (s, tastes) what the person wants at that moment
-    size: Ints  # (s,) visits
-
-
-def _sessions(
-    rng: np.random.Generator, config: AudienceConfig, crowd: _Crowd, starts_at: int
-) -> _Sessions:
-    user = np.repeat(np.arange(config.people), crowd.sessions)
-    hours = np.arange(int(np.ceil(config.days * 24)))
-    since_epoch = starts_at / 1e6 / _HOUR + hours
-    weekday = (since_epoch // 24 + 3).astype(np.int64) % 7  # the epoch was a Thursday
-    busy = np.array(_BY_HOUR)[since_epoch.astype(np.int64) % 24] * np.array(_BY_WEEKDAY)[weekday]
-    edges = np.minimum(np.r_[hours, hours[-1] + 1] * _HOUR, config.days * _DAY)
-    arrived = np.r_[0, np.cumsum(busy * np.diff(edges))]  # arrivals up to each edge
-
-    joined = np.interp(crowd.joined, edges, arrived)[user]
-    seconds = np.interp(joined + rng.random(len(user)) * (arrived[-1] - joined), arrived, edges)
-    newcomer = user == list(SHOWCASE).index("newcomer")
-    seconds[newcomer] = config.days * _DAY - 3 * _HOUR
-    order = np.lexsort((seconds, user))
-    user, seconds = user[order], seconds[order]
-
-    share = (seconds / (config.days * _DAY))[:, None]
-    mixture = (1 - share) * crowd.start[user] + share * crowd.end[user]
-    size = np.minimum(rng.geometric(1 / config.visits_per_session, len(user)), 20)
-    size[newcomer[order]] = 3
-    return _Sessions(user, seconds, mixture, size)
-
-
-class _Visits(NamedTuple):
-    session: Ints  # (v,) ascending
-    item: Ints  # (v,)
-    repeated: NDArray[np.bool_]  # (v,) the person has visited the item before
-
-
-def _visits(
-    rng: np.random.Generator,
-    config: AudienceConfig,
-    items: Sequence[Item],
-    truth: Truth,
-    sessions: _Sessions,
-) -> _Visits:
-    session = np.repeat(np.arange(len(sessions.size)), sessions.size)
-    prior = _prior(config, items)
-    pull = np.vstack([prior * np.exp(config.taste_strength * truth.match), prior])  # (tastes+1, n)
-
-    until = np.cumsum(sessions.mixture, axis=1)
-    until[:, -1] = 1
-    mood = (rng.random(len(until))[:, None] > until).sum(axis=1)[session]
-    other = (rng.random(len(session))[:, None] > until[session]).sum(axis=1)
-    taste = np.where(rng.random(len(session)) < config.mood_share, mood, other)
-    taste[rng.random(len(session)) < config.noise_share] = len(TASTES)  # popularity alone
-    item = _draw(rng, pull, taste)
-
-    windows = int(np.ceil(config.days / config.trend_days))
-    talked_about = rng.choice(len(items), (windows, 3), p=np.sqrt(prior) / np.sqrt(prior).sum())
-    window = (sessions.seconds[session] // (config.trend_days * _DAY)).astype(np.int64)
-    trending = np.flatnonzero(rng.random(len(session)) < config.trend_share)
-    item[trending] = talked_about[window[trending], rng.integers(3, size=len(trending))]
-    _follow(rng, config, items, item, _position(session))
-
-    pair = sessions.user[session] * len(items) + item
-    first = np.zeros(len(pair), np.bool_)
-    first[np.unique(pair, return_index=True)[1]] = True
-    keep = first | (rng.random(len(pair)) < config.repeat_share)
-    return _Visits(session[keep], item[keep], ~first[keep])
-
-
-def _prior(config: AudienceConfig, items: Sequence[Item]) -> Floats:
-    """Popularity by rank within the kind, each kind as popular as its number of items."""
-    prior = np.zeros(len(items))
-    kinds = np.array([item.kind for item in items])
-    for kind in np.unique(kinds):
-        rows = np.flatnonzero(kinds == kind)
-        zipf = (np.arange(len(rows)) + 1 + config.zipf_shift) ** -config.zipf_exponent
-        prior[rows] = zipf / zipf.sum() * len(rows) / len(items)
-    return prior
-
-
-def _draw(rng: np.random.Generator, pull: Floats, row: Ints) -> Ints:
-    """One column for each of `row`, in proportion to that row's pull."""
-    n = pull.shape[1]
-    until = np.cumsum(pull, axis=1)
-    until = until / until[:, -1:] + np.arange(len(pull))[:, None]  # row k climbs from k to k + 1
-    found = np.searchsorted(until.ravel(), row + rng.random(len(row)))
-    return np.clip(found - row * n, 0, n - 1)
-
-
-def _position(session: Ints) -> Ints:
-    """The place of each visit in its session, from 0."""
-    _, first, size = np.unique(session, return_index=True, return_counts=True)
-    return np.arange(len(session)) - np.repeat(first, size)
-
-
-def _follow(
-    rng: np.random.Generator,
-    config: AudienceConfig,
-    items: Sequence[Item],
-    item: Ints,
-    position: Ints,
-) -> None:
-    """Replace some visits, in place, by one that shares a maker or keyword with the one before."""
-    by_link: dict[tuple[str, str], list[int]] = {}
-    for index, described in enumerate(items):
-        for link in links(described):
-            by_link.setdefault(link, []).append(index)
-    shared = [members for members in by_link.values() if len(members) > 1]
-    if not shared:
-        return
-    width = np.array([len(members) for members in shared])
-    offset = np.cumsum(width) - width
-    members = np.concatenate([np.array(row) for row in shared])  # items, link after link
-    link_of = np.repeat(np.arange(len(shared)), width)[np.argsort(members, kind="stable")]
-    degree = np.bincount(members, minlength=len(items))  # shared links of each item
-    first = np.cumsum(degree) - degree
-
-    chosen = (rng.random(len(item)) < config.follow_share) & (position > 0)
-    for place in range(1, int(position.max()) + 1):  # each step needs the one before it
-        here = np.flatnonzero(chosen & (position == place))
-        here = here[degree[item[here - 1]] > 0]
-        before = item[here - 1]
-        link = link_of[first[before] + rng.integers(degree[before])]
-        item[here] = members[offset[link] + rng.integers(width[link])]
-
-
-class _Outcomes(NamedTuple):
-    happened: NDArray[np.bool_]  # (v, 5) which events of the chain took place
-    delay: Floats  # (v, 5) seconds after the view
-    stars: Floats  # (v,)
-    gap: Floats  # (v,) seconds from the last event of the visit to the next view
-
-
-def _appetite(mixture: Floats) -> Floats:
-    """A mixture scaled so that a person's strongest taste counts in full."""
-    result: Floats = mixture / mixture.max(axis=-1, keepdims=True)
-    return result
-
-
-def _react(
-    rng: np.random.Generator,
-    config: AudienceConfig,
-    truth: Truth,
-    sessions: _Sessions,
-    visits: _Visits,
-) -> _Outcomes:
-    n = len(visits.item)
-    appetite = _appetite(sessions.mixture)[visits.session]  # (v, tastes)
-    affinity = np.minimum(np.einsum("vt,vt->v", appetite, truth.match.T[visits.item]), 1)
-    pleasure = affinity + 0.12 * rng.standard_normal(n)  # no two people like quite the same
-
-    clicks = rng.random(n) < _sigmoid(-2.3 + 4.2 * pleasure)
-    likes = clicks & ~visits.repeated & (rng.random(n) < _sigmoid(-3.4 + 4.2 * pleasure))
-    rates = clicks & ~visits.repeated & (rng.random(n) < config.rating_share)
-    dismisses = ~clicks & ~visits.repeated & (rng.random(n) < 0.15 * (1 - affinity))
-    happened = np.stack([np.ones(n, np.bool_), clicks, likes, rates, dismisses], axis=1)
-
-    quality = 0.25 * rng.standard_normal(truth.match.shape[1])  # some items are simply better
-    generosity = 0.3 * rng.standard_normal(len(truth.user_ids))
-    stars = 1.5 + 3 * pleasure + quality[visits.item]
-    stars += generosity[sessions.user[visits.session]] + 0.3 * rng.standard_normal(n)
-    stars = np.clip(np.round(stars * 2) / 2, 0.5, 5)
-
-    click = rng.uniform(3, 30, n)
-    like = click + rng.uniform(10, 120, n)
-    rating = click + rng.uniform(125, 240, n)
-    dismiss = rng.uniform(2, 20, n)
-    delay = np.stack([np.zeros(n), click, like, rating, dismiss], axis=1)
-    gap = np.minimum(2 + rng.exponential(np.where(clicks, 120, 25)), _LONGEST_GAP_SECONDS)
-    return _Outcomes(happened, delay, stars, gap)
-
-
-def _sigmoid(values: Floats) -> Floats:
-    result: Floats = 1 / (1 + np.exp(-values))
-    return result
-
-
 def _unfold(
     config: AudienceConfig,
     truth: Truth,
-    sessions: _Sessions,
-    visits: _Visits,
-    outcomes: _Outcomes,
+    sessions: Sessions,
+    visits: Visits,
+    outcomes: Outcomes,
     seed: int,
 ) -> Audience:
     """Put the chains one after the other in time and spread them into columns."""
-    view, undisturbed = _timetable(sessions, visits, outcomes)
+    view, undisturbed = timetable(sessions, visits, outcomes)
     seconds = view[:, None] + outcomes.delay
-    kept = outcomes.happened & undisturbed[:, None] & (seconds < config.days * _DAY)
+    kept = outcomes.happened & undisturbed[:, None] & (seconds < config.days * DAY_SECONDS)
     visit, step = np.nonzero(kept)
     occurred_at = truth.starts_at + (seconds[visit, step] * 1e6).astype(np.int64)
     order = np.argsort(occurred_at, kind="stable")
@@ -432,11 +175,11 @@ def _unfold(
     user = sessions.user[visits.session[visit]]
     item = visits.item[visit]
     stars = outcomes.stars[visit]
-    rated = step == _CHAIN.index(EventType.RATING)
+    rated = step == CHAIN.index(EventType.RATING)
     prefix = f"sim-{seed}-"
     return Audience(
         [f"{prefix}{number}" for number in range(len(visit))],
-        [_CHAIN[s].value for s in step.tolist()],
+        [CHAIN[s].value for s in step.tolist()],
         [truth.user_ids[u] for u in user.tolist()],
         [truth.item_ids[i] for i in item.tolist()],
         [
@@ -449,22 +192,3 @@ def _unfold(
         item,
         truth,
     )
-
-
-def _timetable(
-    sessions: _Sessions, visits: _Visits, outcomes: _Outcomes
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """The second of each visit's view, and whether its session starts well after the last one."""
-    last = np.max(outcomes.delay * outcomes.happened, axis=1)
-    took = last + outcomes.gap
-    before = np.cumsum(took) - took
-    session, first, size = np.unique(visits.session, return_index=True, return_counts=True)
-    view = sessions.seconds[visits.session] + before - np.repeat(before[first], size)
-
-    opens = sessions.seconds[session]
-    closes = opens + np.add.reduceat(took, first)
-    user = sessions.user[session]
-    apart = 2 * float(closes.max(initial=0)) + 1  # so that one person never delays the next
-    busy_until = np.maximum.accumulate(closes + user * apart)
-    free = np.r_[True, opens[1:] + user[1:] * apart >= busy_until[:-1] + _QUIET_SECONDS]
-    return view, np.repeat(free, size)

@@ -157,11 +157,11 @@ def rank_everyone(
     if isinstance(fitted, RanksEveryone):
         return fitted.rank(interactions, limit, exclude_seen=exclude_seen)
 
-    def score_rows(start: int, stop: int) -> NDArray[np.float32]:
-        return np.stack([fitted.score(interactions.history(user)) for user in range(start, stop)])
+    def score_many(people: Interactions) -> NDArray[np.float32]:
+        return np.stack([fitted.score(people.history(user)) for user in range(people.n_users)])
 
     check_people(interactions, fitted.n_items)
-    return rank_in_blocks(score_rows, interactions, limit, exclude_seen=exclude_seen)
+    return rank_in_blocks(score_many, interactions, limit, exclude_seen=exclude_seen)
 
 
 def _asked(

@@ -23,7 +23,18 @@ class Entry(NamedTuple):
 MODELS: dict[str, Entry] = {
     "popularity": Entry("popularity", "Popularity", "PopularityModel"),
     "trending": Entry("trending", "Trending", "TrendingModel"),
+    "implicit_als": Entry("als", "ImplicitALS", "FactorModel"),
+    "explicit_als": Entry("explicit_als", "ExplicitALS", "RatingModel"),
+    "item_item": Entry("item_item", "ItemItem", "ItemItemModel"),
+    "ease": Entry("ease", "Ease", "EaseModel"),
+    "sparse_ease": Entry("sparse_ease", "SparseEase", "SparseEaseModel"),
+    "spectral": Entry("spectral", "Spectral", "SpectralModel"),
+    "covisitation": Entry("covisitation", "Covisitation", "CovisitationModel"),
+    "next_item": Entry("next_item", "NextItem", "NextItemModel"),
+    "blend": Entry("blending", "Blend", "BlendModel"),
+    "content": Entry("content", "Content", "ContentModel"),
 }
+SHORT_NAMES = {"als": "implicit_als"}
 
 
 def names() -> tuple[str, ...]:
@@ -72,9 +83,10 @@ def fitted_class(name: str) -> type[Fitted]:
 
 
 def _entry(name: str) -> Entry:
-    if name not in MODELS:
+    entry = MODELS.get(SHORT_NAMES.get(name, name))
+    if entry is None:
         raise InvalidInput(f"There is no model {name!r}.", cure=f"There are {', '.join(MODELS)}.")
-    return MODELS[name]
+    return entry
 
 
 def _module(entry: Entry) -> object:

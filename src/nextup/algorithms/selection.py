@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from nextup.algorithms.interactions import Interactions
 
-    ScoreRows = Callable[[int, int], NDArray[np.float32]]
-    """Scores of the people `start` to `stop` for all items; the caller may write into them."""
+    ScoreMany = Callable[[Interactions], NDArray[np.float32]]
+    """All items' scores for each person given, (people, n_items); they may be written into."""
 
 BLOCK_BYTES = 64 << 20  # of dense scores at a time: large enough for BLAS, small beside the data
 
@@ -59,7 +59,7 @@ def best_items(
 
 
 def rank_in_blocks(
-    score_rows: ScoreRows,
+    score_many: ScoreMany,
     interactions: Interactions,
     limit: int,
     *,
@@ -72,10 +72,10 @@ def rank_in_blocks(
     block = max(1, BLOCK_BYTES // max(4 * n_items, 1))
     for start in range(0, n_users, block):
         stop = min(start + block, n_users)
-        scores = score_rows(start, stop)  # (block, n_items)
+        people = people_between(interactions, start, stop)
+        scores = score_many(people)  # (block, n_items)
         if exclude_seen:
-            rows, items = touches_of(interactions, start, stop)
-            scores[rows, items] = -np.inf
+            scores[people.users(), people.items] = -np.inf
         part = best_rows(scores, limit)
         ranking.items[start:stop] = part.items
         ranking.scores[start:stop] = part.scores
@@ -105,9 +105,9 @@ def rank_in_one_order(
         stop = min(start + block, n_users)
         fresh = np.ones((stop - start, depth), np.bool_)
         if exclude_seen:
-            rows, items = touches_of(interactions, start, stop)
-            near = position[items] < depth
-            fresh[rows[near], position[items[near]]] = False
+            people = people_between(interactions, start, stop)
+            near = position[people.items] < depth
+            fresh[people.users()[near], position[people.items[near]]] = False
         rank = np.cumsum(fresh, axis=1)
         rows, places = np.nonzero(fresh & (rank <= limit))
         column = rank[rows, places] - 1
@@ -116,13 +116,17 @@ def rank_in_one_order(
     return ranking
 
 
-def touches_of(
-    interactions: Interactions, start: int, stop: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Row numbers counted from `start`, and items, of what the people `start` to `stop` did."""
+def people_between(interactions: Interactions, start: int, stop: int) -> Interactions:
+    """The rows `start` to `stop`, without copying what they hold."""
     indptr = interactions.indptr[start : stop + 1]
-    rows = np.repeat(np.arange(stop - start), np.diff(indptr))
-    return rows, interactions.items[indptr[0] : indptr[-1]]
+    touches = slice(indptr[0], indptr[-1])
+    return type(interactions)(
+        indptr - indptr[0],
+        interactions.items[touches],
+        interactions.weights[touches],
+        interactions.times[touches],
+        interactions.n_items,
+    )
 
 
 def _chosen_columns(scores: NDArray[np.float32], width: int) -> NDArray[np.int64]:

@@ -197,8 +197,8 @@ TASTES: tuple[Taste, ...] = (
     Taste(
         "quiet dramas",
         0.9,
-        {"Drama": 0.55, "Action": -0.5, "Science Fiction": -0.3, "Fantasy": -0.3},
-        _weights(0.3, "grief, loneliness, family, memory, marriage, old age, mother and daughter"),
+        {"Drama": 0.35, "Action": -0.5, "Science Fiction": -0.3, "Fantasy": -0.3},
+        _weights(0.35, "grief, loneliness, family, memory, marriage, old age, mother and daughter"),
         decades={1970: 0.1, 1980: 0.1, 1990: 0.1, 2000: 0.1, 2010: 0.1, 2020: 0.1},
     ),
 )

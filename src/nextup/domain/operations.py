@@ -52,7 +52,8 @@ class ModelRecord:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)  # settings, log offsets, versions
     promoted_at: datetime | None = None  # None: never in service
-    verdict: str = ""  # what the gate said
+    verdict: str = ""  # what the gate said; empty: not asked yet
+    passed: bool = False  # whether the gate lets it serve
 
 
 @dataclass(frozen=True, slots=True)

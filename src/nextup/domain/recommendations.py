@@ -67,6 +67,8 @@ class ServedList:
     model_id: str | None
     items: tuple[Recommendation, ...]
     rules: tuple[str, ...] = ()  # the rules that acted on the list as a whole
+    missing: tuple[str, ...] = ()  # what could not be asked: "online_state", "model", ...
+    request: str = ""  # what was asked for, as JSON: the list is continued in the same way
 
 
 @dataclass(frozen=True, slots=True)

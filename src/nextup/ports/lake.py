@@ -50,22 +50,34 @@ class Lake(Protocol):
         ...
 
     def append(
-        self, table: Table, frame: pl.DataFrame, *, source: str = "", position: Position | None = None
+        self,
+        table: Table,
+        frame: pl.DataFrame,
+        *,
+        source: str = "",
+        position: Position | None = None,
+        after: Position | None = None,
     ) -> int:
         """Add rows and, in the same transaction, remember the source's position. Returns the new
-        version."""
+        version.
+
+        A position that is already reached means that the rows are there: nothing is written.
+        `after` is where the source stood when its rows were read; raises Conflict if somebody
+        else has moved it since.
+        """
         ...
 
     def replace(
         self,
         table: Table,
-        frame: pl.DataFrame | pl.LazyFrame,
+        frame: pl.DataFrame | pl.LazyFrame | Sequence[pl.LazyFrame],
         *,
         source: str = "",
         position: Position | None = None,
     ) -> int:
         """Put these rows in the place of all others, in one transaction; returns the new
-        version. Equal content still makes a version."""
+        version. Equal content still makes a version. Several lazy frames are worked through one
+        after the other, so that only one needs memory at a time."""
         ...
 
     def update(self, table: Table, values: Mapping[str, str], where: str) -> int:
@@ -74,6 +86,10 @@ class Lake(Protocol):
 
     def delete(self, table: Table, where: str) -> int:
         """Remove the rows that match the SQL predicate; returns how many."""
+        ...
+
+    def content_hash(self, table: Table, as_of: AsOf = None) -> str:
+        """A fingerprint of the rows, whatever their order or files."""
         ...
 
     def status(self) -> Sequence[TableStatus]:

@@ -1,0 +1,1 @@
+"""Items and people: one file per backend."""

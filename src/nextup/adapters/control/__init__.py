@@ -1,0 +1,1 @@
+"""The platform's memory of itself: one file per backend."""

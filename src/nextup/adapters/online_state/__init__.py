@@ -1,0 +1,1 @@
+"""What must be known about a person right now, by backend."""

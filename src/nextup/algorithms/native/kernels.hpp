@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-namespace nextup {
+namespace native {
 
 // A sparse matrix by rows. Indices lie in range: the caller has checked them.
 struct Sparse {
@@ -78,8 +78,8 @@ void transpose(const Sparse& matrix, std::int64_t columns, std::int64_t* indptr,
 void neighbours(const NeighbourTask&, std::int32_t* items, float* scores, int threads);
 void rank_neighbours(const NeighbourRankTask&, std::int32_t* items, float* scores, int threads);
 
-// The best `limit` of n scores (select.cpp); `excluded` may be in any order.
-void select(const float* scores, std::int64_t n, const std::int32_t* excluded,
-            std::int64_t n_excluded, int limit, std::int32_t* items, float* best);
+// The best `limit` of each row of scores (sparse.cpp); infinite scores and NaN are no candidates.
+void select_rows(const float* scores, const Sparse& excluded, std::int64_t columns, int limit,
+                 std::int32_t* items, float* best, int threads);
 
-}  // namespace nextup
+}  // namespace native

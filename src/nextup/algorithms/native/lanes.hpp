@@ -4,7 +4,7 @@
 // in a register) defined. No include may stand here: standard headers must not be compiled for
 // an instruction set that the CPU may lack.
 
-namespace nextup::NEXTUP_ISA {
+namespace native::NEXTUP_ISA {
 
 constexpr int W = NEXTUP_LANES;
 
@@ -40,10 +40,24 @@ inline Lanes sum_each(Lanes (&rows)[W]) {
     return rows[0];
 }
 
+// Bit r is set where lane r is not below the limit.
+inline unsigned not_below(Lanes lanes, float limit) {
+#if defined(__AVX512F__) && NEXTUP_LANES == 16
+    return _mm512_cmp_ps_mask((__m512)lanes, _mm512_set1_ps(limit), _CMP_GE_OQ);
+#elif defined(__AVX__) && NEXTUP_LANES == 8
+    return _mm256_movemask_ps(
+        _mm256_cmp_ps((__m256)lanes, _mm256_set1_ps(limit), _CMP_GE_OQ));
+#else
+    unsigned mask = 0;
+    for (int i = 0; i < W; ++i) mask |= unsigned(lanes[i] >= limit) << i;
+    return mask;
+#endif
+}
+
 inline float sum(Lanes lanes) {
     float total = 0;
     for (int i = 0; i < W; ++i) total += lanes[i];
     return total;
 }
 
-}  // namespace nextup::NEXTUP_ISA
+}  // namespace native::NEXTUP_ISA

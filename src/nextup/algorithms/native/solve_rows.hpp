@@ -7,7 +7,7 @@
 // A row's vectors are gathered once into a panel: blocks of W vectors, within a block by columns
 // of W floats, so that every later pass is one sequential read from the cache.
 
-namespace nextup::NEXTUP_ISA {
+namespace native::NEXTUP_ISA {
 
 constexpr std::int64_t panel_floats = 1 << 17;  // 512 KiB: half of a usual L2 cache
 
@@ -147,7 +147,7 @@ private:
         const int rows = rows_at(at);
         for (int r = 0; r < rows; ++r) {
             const float* from = vector_of(at + r);
-            const float* soon = vector_of(std::min(at + rows + r, nnz_ - 1));
+            const float* soon = vector_of(std::min(at + rows + r + 16, nnz_ - 1));
             for (int c = 0; c < columns_; ++c) {
                 if (c * W % 16 == 0) __builtin_prefetch(soon + c * W);
                 store(block + (c * W + r) * W, load(from + c * W));
@@ -164,8 +164,11 @@ private:
 
     // Lane r is y_r^T p.
     Lanes dots(const float* block, const float* p) const {
-        Lanes totals[W] = {};
-        for (int c = 0; c < columns_; ++c, block += W * W) {
+        Lanes totals[W];
+        const Lanes head = load(p);
+        for (int r = 0; r < W; ++r) totals[r] = load(block + r * W) * head;
+        for (int c = 1; c < columns_; ++c) {
+            block += W * W;
             const Lanes part = load(p + c * W);
             for (int r = 0; r < W; ++r) totals[r] += load(block + r * W) * part;
         }
@@ -219,4 +222,4 @@ inline void solve_rows(const RowSystems& systems, float* solutions, int threads)
     share_out(systems.touches.rows, 32, threads, [&] { return RowSolver(systems, solutions); });
 }
 
-}  // namespace nextup::NEXTUP_ISA
+}  // namespace native::NEXTUP_ISA

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-namespace nextup {
+namespace native {
 
 // Calls work(first, last) for consecutive ranges of [0, count) from up to `threads` threads, one
 // of which is the caller's. `make_work()` is called once on each thread, so that what it returns
@@ -50,4 +50,4 @@ void share_out(std::int64_t count, std::int64_t chunk, int threads, const MakeWo
     if (failure) std::rethrow_exception(failure);
 }
 
-}  // namespace nextup
+}  // namespace native

@@ -1,0 +1,1 @@
+"""The HTTP interface: translates requests into calls of services, and nothing more."""

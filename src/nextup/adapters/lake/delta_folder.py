@@ -1,0 +1,95 @@
+"""Where the tables' folders are, and what a local disk can tell about their files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from nextup.adapters.lake.delta_errors import in_our_words, translated
+from nextup.domain.errors import CorruptData, NextupError
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+    from nextup.domain.tables import Table
+
+_LOG: Final = "_delta_log"
+
+
+class DeltaFolder:
+    """`<root>/<prefix><layer>/<name>`, on local disk or behind a URL."""
+
+    def __init__(self, root: str, prefix: str) -> None:
+        path = root.removeprefix("file://")
+        self._local = Path(path).absolute() if "://" not in path else None
+        self._root = str(self._local) if self._local is not None else path.rstrip("/")
+        self._prefix = prefix
+
+    def uri(self, table: Table) -> str:
+        """The table's folder."""
+        layer, _, name = table.value.partition(".")
+        return f"{self._root}/{self._prefix}{layer}/{name}"
+
+    def make(self, table: Table) -> None:
+        """Create the folder where that is needed; an object store needs none."""
+        if self._local is not None:
+            with translated(f"The lake in {self._root}"):
+                Path(self.uri(table)).mkdir(parents=True, exist_ok=True)
+
+    def absent(self, table: Table, delta: DeltaTable) -> list[str]:
+        """Files of this version that are missing or cut short, which Polars would not survive.
+
+        Looks at local disks only; elsewhere, reading shows it.
+        """
+        if self._local is None:
+            return []
+        folder = Path(self.uri(table))
+        actions = pl.DataFrame(delta.get_add_actions(flatten=True))
+        found = []
+        for name, size in zip(actions["path"], actions["size_bytes"], strict=True):
+            file = folder / name
+            if not file.is_file():
+                found.append(f"{name} (missing)")
+            elif file.stat().st_size != size:
+                found.append(f"{name} ({file.stat().st_size} of {size} bytes)")
+        return found
+
+    def refuse_broken_log(self, table: Table, error: Exception) -> None:
+        """Raise CorruptData if there is a log that makes no table: it is not for overwriting."""
+        if self._local is None:
+            return
+        log = Path(self.uri(table), _LOG)
+        if log.is_dir() and any(file.suffix in {".json", ".parquet"} for file in log.iterdir()):
+            raise CorruptData(
+                f"Damaged: {table}: {_LOG} does not begin where it should.",
+                cure="Restore the folder from a backup.",
+            ) from error
+
+    def log_error(self, table: Table, error: Exception, place: str) -> NextupError:
+        """The error of opening the table in our words; of a damaged log it names the file."""
+        explained = in_our_words(error, place)
+        if isinstance(explained, CorruptData) and (broken := self._broken_log_files(table)):
+            return CorruptData(f"Damaged: {table}: {', '.join(broken)}.", cure=explained.cure)
+        return explained
+
+    def _broken_log_files(self, table: Table) -> list[str]:
+        log = Path(self.uri(table), _LOG)
+        if self._local is None or not log.is_dir():
+            return []
+        return [f"{_LOG}/{file.name}" for file in sorted(log.iterdir()) if _is_broken(file)]
+
+
+def _is_broken(file: Path) -> bool:
+    try:
+        if file.suffix == ".json":
+            for line in file.read_text(encoding="utf-8").splitlines():
+                json.loads(line)
+            return file.stat().st_size == 0
+        if file.suffix == ".parquet":
+            pl.read_parquet(file)
+    except (ValueError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return True
+    return False

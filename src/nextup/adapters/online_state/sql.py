@@ -1,0 +1,285 @@
+"""The online state in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    func,
+    select,
+    update,
+)
+
+from nextup.adapters.online_state.packing import StatePacker
+from nextup.adapters.online_state.touches import (
+    NOBODY,
+    Cell,
+    Remembered,
+    applied,
+    by_person,
+    counted,
+    hours_between,
+    later,
+    loaded,
+    oldest_kept,
+    weighed,
+)
+from nextup.adapters.sql import IN_CHUNK, Id
+from nextup.domain.events import to_microseconds
+from nextup.domain.tables import ITEM_ID, PARTITION, TOUCHES, TYPE, USER_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from nextup.adapters.sql import Database
+    from nextup.domain.events import LogRow, Position
+    from nextup.domain.recommendations import ServedList, Touch
+
+PEOPLE_PER_TRANSACTION: Final = 2_000  # of a bulk load; events are applied in between
+EXPIRED_PER_SAVE: Final = 100  # served lists removed in passing: no request pays for many
+_SLOT: Final = 0  # of the only row that says how far the log has been applied
+
+
+class SqlOnlineState:
+    """A person's whole history is one row, read and written anew with each batch of events.
+
+    `weights` says how much each type of event adds to a counter; a type that it lacks adds
+    nothing. Counters of hours more than `window_days` old are forgotten. Writers queue at the row
+    with the position, so that what is applied and how far are always one.
+    """
+
+    def __init__(
+        self, database: Database, *, weights: Mapping[str, float], window_days: float
+    ) -> None:
+        self._database = database
+        self._weights = dict(weights)
+        self._window_days = window_days
+        self._packer = StatePacker()
+        metadata = MetaData()
+        self._reached = Table(
+            database.table_name("online_position"),
+            metadata,
+            Column("slot", Integer, primary_key=True, autoincrement=False),
+            Column("position", Text, nullable=False),
+        )
+        self._histories = Table(
+            database.table_name("online_histories"),
+            metadata,
+            Column(USER_ID, Id, primary_key=True),
+            Column(PARTITION, Text),
+            Column("last_offset", BigInteger, nullable=False),
+            Column(TOUCHES, LargeBinary, nullable=False),
+        )
+        self._counters = Table(
+            database.table_name("online_counters"),
+            metadata,
+            Column("hour", BigInteger, primary_key=True, autoincrement=False),
+            Column(ITEM_ID, Id, primary_key=True),
+            Column(TYPE, Id, primary_key=True),
+            Column("times", BigInteger, nullable=False),
+            sqlite_with_rowid=False,
+        )
+        self._served = Table(
+            database.table_name("online_served"),
+            metadata,
+            Column("token", Id, primary_key=True),
+            Column(USER_ID, Id, nullable=False, index=True),
+            Column("expires_at", BigInteger, nullable=False, index=True),
+            Column("list", Text, nullable=False),
+        )
+        database.create(metadata)
+        self._make_slot()
+
+    def position(self) -> Position:
+        """How far the log has been applied."""
+        with self._database.connect() as connection:
+            return _read_position(connection.execute(select(self._reached.c.position)).scalar())
+
+    def apply(self, rows: Sequence[LogRow], position: Position) -> None:
+        """Add events and move to `position`; a replay changes nothing and moves nothing back."""
+        people = by_person(rows)
+        with self._database.begin() as connection:
+            before = self._lock_position(connection)
+            known = self._remembered(connection, people)
+            changed: dict[str, Remembered] = {}
+            counters: list[LogRow] = []
+            for user_id, theirs in people.items():
+                person, new = applied(known.get(user_id, NOBODY), theirs)
+                if new:
+                    changed[user_id] = person
+                    counters += new
+            self._put_histories(connection, changed)
+            self._count(connection, counters)
+            self._move(connection, before, position)
+
+    def history(self, user_id: str) -> list[Touch]:
+        """Everything the person did, in log order; empty for an unknown one."""
+        with self._database.connect() as connection:
+            return self._remembered(connection, [user_id]).get(user_id, NOBODY).touches
+
+    def load_histories(
+        self, histories: Iterable[tuple[str, Sequence[Touch]]], position: Position
+    ) -> int:
+        """Put in what the log holds up to `position`; see the port.
+
+        Some thousand people become durable at a time and the position moves last, so that after a
+        kill the log is applied from where it stood, and a second load does the rest.
+        """
+        people = 0
+        rest = iter(histories)
+        while batch := list(islice(rest, PEOPLE_PER_TRANSACTION)):
+            with self._database.begin() as connection:
+                self._lock_position(connection)
+                known = self._remembered(connection, [user_id for user_id, _ in batch])
+                for user_id, base in batch:
+                    known[user_id] = loaded(known.get(user_id, NOBODY), base, position)
+                self._put_histories(connection, known)
+            people += len(batch)
+        with self._database.begin() as connection:
+            self._move(connection, self._lock_position(connection), position)
+        return people
+
+    def trending(
+        self, since: datetime, until: datetime
+    ) -> Mapping[str, Sequence[tuple[datetime, float]]]:
+        """Per item the hours that share a moment with [since, until), and the weight in each."""
+        counters = self._counters.c
+        query = select(counters.hour, counters[ITEM_ID], counters[TYPE], counters.times).where(
+            counters.hour.between(*hours_between(since, until))
+        )
+        with self._database.connect() as connection:
+            found = connection.execute(query).all()
+        return weighed([(Cell(*cell), times) for *cell, times in found], self._weights)
+
+    def save_served(self, served: ServedList, expires_at: datetime) -> None:
+        """Keep a served list; the same token replaces. Some expired ones go in passing."""
+        row = {
+            "token": served.token,
+            USER_ID: served.user_id,
+            "expires_at": to_microseconds(expires_at),
+            "list": self._packer.pack_served(served),
+        }
+        kept = self._served.c
+        put = self._database.insert(self._served).values(row)
+        expired = select(kept.token).where(kept.expires_at <= _now()).limit(EXPIRED_PER_SAVE)
+        with self._database.begin() as connection:
+            connection.execute(delete(self._served).where(kept.token.in_(expired)))
+            connection.execute(put.on_conflict_do_update(index_elements=[kept.token], set_=row))
+
+    def served(self, token: str) -> ServedList | None:
+        """The list, unless it is unknown or has expired."""
+        kept = self._served.c
+        query = select(kept["list"]).where(kept.token == token, kept.expires_at > _now())
+        with self._database.connect() as connection:
+            packed = connection.execute(query).scalar()
+        return None if packed is None else self._packer.unpack_served(token, packed)
+
+    def erase(self, user_id: str) -> int:
+        """Forget the person. Returns how many: one for the history, and each served list."""
+        with self._database.begin() as connection:
+            self._lock_position(connection)  # a batch under way would write the history again
+            return sum(
+                connection.execute(delete(table).where(table.c[USER_ID] == user_id)).rowcount
+                for table in (self._histories, self._served)
+            )
+
+    def close(self) -> None:
+        """Release everything. Closing twice does nothing."""
+        self._database.close()
+
+    def _make_slot(self) -> None:
+        """The row with the position is always there, so that writers can queue at it."""
+        with self._database.connect() as connection:
+            if connection.execute(select(self._reached.c.slot)).first() is not None:
+                return
+        with self._database.begin() as connection:
+            connection.execute(
+                self._database.insert(self._reached).on_conflict_do_nothing(),
+                {"slot": _SLOT, "position": "{}"},
+            )
+
+    def _lock_position(self, connection: Connection) -> dict[str, int]:
+        """Where the state stands; no other writer can go on until the transaction ends."""
+        query = select(self._reached.c.position).with_for_update()
+        return _read_position(connection.execute(query).scalar())
+
+    def _move(self, connection: Connection, before: Position, position: Position) -> None:
+        after = later(before, position)
+        if after != before:
+            connection.execute(update(self._reached).values(position=json.dumps(after)))
+
+    def _remembered(self, connection: Connection, people: Collection[str]) -> dict[str, Remembered]:
+        """What is kept of those people who are known."""
+        kept = self._histories.c
+        columns = select(kept[USER_ID], kept[PARTITION], kept.last_offset, kept[TOUCHES])
+        ids = list(people)
+        return {
+            user_id: Remembered(partition, last, self._packer.unpack_touches(user_id, touches))
+            for start in range(0, len(ids), IN_CHUNK)
+            for user_id, partition, last, touches in connection.execute(
+                columns.where(kept[USER_ID].in_(ids[start : start + IN_CHUNK]))
+            )
+        }
+
+    def _put_histories(self, connection: Connection, people: Mapping[str, Remembered]) -> None:
+        if not people:
+            return
+        put = self._database.insert(self._histories)
+        names = (PARTITION, "last_offset", TOUCHES)
+        connection.execute(
+            put.on_conflict_do_update(
+                index_elements=[self._histories.c[USER_ID]],
+                set_={name: put.excluded[name] for name in names},
+            ),
+            [
+                {
+                    USER_ID: user_id,
+                    PARTITION: person.partition,
+                    "last_offset": person.last_offset,
+                    TOUCHES: self._packer.pack_touches(person.touches),
+                }
+                for user_id, person in people.items()
+            ],
+        )
+
+    def _count(self, connection: Connection, rows: Sequence[LogRow]) -> None:
+        """Add to the counters, and forget those that are older than the window."""
+        counters = self._counters.c
+        cells = counted(rows, self._weights)
+        if not cells:
+            return
+        put = self._database.insert(self._counters)
+        connection.execute(
+            put.on_conflict_do_update(
+                index_elements=[counters.hour, counters[ITEM_ID], counters[TYPE]],
+                set_={"times": counters.times + put.excluded["times"]},
+            ),
+            [
+                {"hour": cell.hour, ITEM_ID: cell.item_id, TYPE: cell.type, "times": times}
+                for cell, times in cells.items()
+            ],
+        )
+        newest = connection.execute(select(func.max(counters.hour))).scalar_one()
+        oldest = oldest_kept(newest, datetime.now(UTC), self._window_days)
+        connection.execute(delete(self._counters).where(counters.hour < oldest))
+
+
+def _read_position(packed: str | None) -> dict[str, int]:
+    return json.loads(packed) if packed else {}
+
+
+def _now() -> int:
+    return to_microseconds(datetime.now(UTC))

@@ -1,0 +1,215 @@
+"""Implicit alternating least squares, fast: `ImplicitALS` is fitted to a `FactorModel`.
+
+The objective is that of Hu, Koren and Volinsky (2008) with the frequency-scaled regularisation
+and the weight of unobserved pairs of Rendle et al., "Revisiting the Performance of iALS on Item
+Recommendation Benchmarks" (2022). The way to its minimum is our own: before each half-step both
+sides are rotated into the basis where the fixed side's Gram matrix is diagonal. Then a row's
+system is a diagonal plus the few vectors it touched, and two conjugate-gradient steps,
+preconditioned by that diagonal, follow exact alternation epoch for epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from nextup.algorithms import native
+from nextup.algorithms.factor_model import FactorModel, Objective
+from nextup.algorithms.inputs import check_not_negative, check_positive, require_touches
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nextup.algorithms.components import Fitted, Progress
+    from nextup.algorithms.interactions import Interactions
+
+    Floats = NDArray[np.float32]
+
+__all__ = ["FactorModel", "ImplicitALS", "Objective"]
+
+WARM_UP_SHARE = 4  # the first epochs see every fourth person
+WARM_UP_TOUCHES = 200_000  # below this an epoch is too cheap to be worth a warm-up
+START_SCALE = 0.1  # of a random item vector's length
+
+
+@dataclass(frozen=True, slots=True)
+class ImplicitALS:
+    """Learns vectors of people and items from who touched what, with how much confidence.
+
+    The same input and seed give the same model, whatever the number of threads.
+    """
+
+    name: ClassVar[str] = "implicit_als"
+
+    factors: int = 64  # length of the vectors; more is better and slower
+    regularization: float = 0.003  # L2 weight, per unit of a row's frequency at exponent 1
+    unobserved_weight: float = 0.1  # weight of "not touched" beside a touch's 1
+    frequency_exponent: float = 1.0  # 0: the same L2 weight for all rows; 1: by frequency
+    confidence: bool = False  # True: unobserved pairs exclude seen ones, as in Hu et al.
+    iterations: int = 10  # epochs over everybody
+    warm_up: int = 2  # epochs over a quarter of the people before, on larger data
+    steps: int = 2  # conjugate-gradient steps per row and epoch
+    keep_users: bool = True  # keep the vectors of the people trained on
+    threads: int = 0  # 0: all that this process may use
+
+    def __post_init__(self) -> None:
+        check_positive(
+            factors=self.factors,
+            regularization=self.regularization,
+            iterations=self.iterations,
+            steps=self.steps,
+        )
+        check_not_negative(
+            unobserved_weight=self.unobserved_weight,
+            frequency_exponent=self.frequency_exponent,
+            warm_up=self.warm_up,
+            threads=self.threads,
+        )
+
+    def fit(
+        self,
+        interactions: Interactions,
+        *,
+        seed: int = 0,
+        warm_start: Fitted | None = None,
+        progress: Progress | None = None,
+    ) -> FactorModel:
+        """Train; a warm start from a FactorModel of as many factors continues from its items.
+
+        Items it does not know start at random, people are found from the items. Any other warm
+        start is ignored. Raises InvalidInput where there is no touch at all.
+        """
+        require_touches(interactions)
+        threads = native.thread_count(self.threads)
+        rng = np.random.default_rng(seed)
+        touches = native.Sparse.of(interactions)
+        items = self._first_items(interactions.n_items, warm_start, rng)
+        warm_up = self.warm_up if self._wants_warm_up(touches, warm_start) else 0
+        total = warm_up + self.iterations
+        for epochs, part, done in (
+            (warm_up, _sample(touches, rng) if warm_up else touches, 0),
+            (self.iterations, touches, warm_up),
+        ):
+            if not epochs:
+                continue
+            alternation = _Alternation(self._objective, part, items, self, threads)
+            for epoch in range(epochs):
+                alternation.solve_users()
+                alternation.solve_items()
+                if progress is not None:
+                    progress(done + epoch + 1, total)
+            items = alternation.items
+        spectrum = alternation.finish(solve_users=self.keep_users)
+        return FactorModel(
+            alternation.items,
+            spectrum,
+            self._objective,
+            self.factors,
+            alternation.users if self.keep_users else None,
+            self.threads,
+        )
+
+    @property
+    def _objective(self) -> Objective:
+        return Objective(
+            self.regularization, self.unobserved_weight, self.frequency_exponent, self.confidence
+        )
+
+    def _first_items(
+        self, n_items: int, warm_start: Fitted | None, rng: np.random.Generator
+    ) -> Floats:
+        items = native.aligned_zeros(n_items, native.padded_width(self.factors))
+        scale = START_SCALE / np.sqrt(self.factors)
+        items[:, : self.factors] = rng.standard_normal((n_items, self.factors), np.float32) * scale
+        if isinstance(warm_start, FactorModel) and warm_start.factors == self.factors:
+            known = min(n_items, warm_start.n_items)
+            items[:known] = warm_start.item_vectors[:known]
+        return items
+
+    def _wants_warm_up(self, touches: native.Sparse, warm_start: Fitted | None) -> bool:
+        return warm_start is None and len(touches.indices) >= WARM_UP_TOUCHES
+
+
+def _sample(touches: native.Sparse, rng: np.random.Generator) -> native.Sparse:
+    size = -(-touches.rows // WARM_UP_SHARE)
+    return touches.some_rows(np.sort(rng.choice(touches.rows, size, replace=False)))
+
+
+class _Alternation:
+    """Both sides' vectors on their way, always in the same basis."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        touches: native.Sparse,
+        items: Floats,
+        config: ImplicitALS,
+        threads: int,
+    ) -> None:
+        self.items = items  # (n_items, width)
+        self.users = native.aligned_zeros(touches.rows, items.shape[1])
+        self._spare_items = native.aligned_zeros(*items.shape)  # rotations go back and forth
+        self._spare_users = native.aligned_zeros(*self.users.shape)
+        self._objective = objective
+        self._factors = config.factors
+        self._steps = config.steps
+        self._threads = threads
+        self._by_user = touches
+        self._by_item = touches.transposed(threads)
+        self._user_ridges = objective.ridges(touches.row_sums(), touches.columns)
+        self._item_ridges = objective.ridges(self._by_item.row_sums(), touches.rows)
+
+    def solve_users(self) -> None:
+        """The best people for the items."""
+        spectrum = self._rotate(self.items)
+        self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users)
+
+    def solve_items(self) -> None:
+        """The best items for the people."""
+        spectrum = self._rotate(self.users)
+        self._solve(self._by_item, self.users, spectrum, self._item_ridges, self.items)
+
+    def finish(self, *, solve_users: bool) -> Floats:
+        """Turn to the basis of the items' Gram matrix, (width,) of which is returned."""
+        spectrum = self._rotate(self.items)
+        if solve_users:
+            self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users)
+        return spectrum
+
+    def _rotate(self, fixed: Floats) -> Floats:
+        gram = fixed.T @ fixed  # (width, width), symmetric: BLAS computes a half
+        basis = np.zeros_like(gram)  # leaves the padding alone
+        inner = slice(self._factors)
+        spectrum = np.zeros(len(gram), np.float32)
+        values, vectors = np.linalg.eigh(gram[inner, inner].astype(np.float64))
+        spectrum[inner] = np.maximum(values[::-1], 0)
+        basis[inner, inner] = vectors[:, ::-1]  # largest first
+        np.matmul(self.items, basis, out=self._spare_items)
+        np.matmul(self.users, basis, out=self._spare_users)
+        self.items, self._spare_items = self._spare_items, self.items
+        self.users, self._spare_users = self._spare_users, self.users
+        return spectrum
+
+    def _solve(
+        self,
+        touches: native.Sparse,
+        fixed: Floats,
+        spectrum: Floats,
+        ridges: Floats,
+        solutions: Floats,
+    ) -> None:
+        native.kernels.solve_rows(
+            *touches[:3],
+            touches.values,
+            self._objective.target_offset,
+            fixed,
+            spectrum * np.float32(self._objective.unobserved_weight),
+            ridges,
+            0,
+            self._steps,
+            0.0,
+            solutions,
+            self._threads,
+        )

@@ -1,0 +1,161 @@
+"""Find a blend's weights on a validation part: what each model adds, measured, not guessed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextup.algorithms.blending import dense_scores, rescaled
+from nextup.algorithms.components import Ranking
+from nextup.algorithms.inputs import check_limit, check_people, check_positive
+from nextup.algorithms.metrics import hits
+from nextup.algorithms.selection import BLOCK_BYTES, best_rows, people_between
+from nextup.algorithms.splits import select_people
+from nextup.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nextup.algorithms.blending import Scale
+    from nextup.algorithms.components import Fitted
+    from nextup.algorithms.interactions import Interactions
+
+STEPS = (0.0, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0)  # times the present weight
+FRESH = (0.05, 0.1, 0.2, 0.4)  # tried for a model without weight; all weights add up to 1
+
+
+@dataclass(frozen=True, slots=True)
+class FoundWeights:
+    """The best weights, and how good they and each model alone are on the validation part."""
+
+    weights: tuple[float, ...]  # one per model, adding up to 1
+    ndcg: float  # of the blend, at the cutoff asked for
+    alone: tuple[float, ...]  # of each model by itself
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidates:
+    """The items worth considering for each person, and what each model says about them."""
+
+    values: NDArray[np.float32]  # (models, people, candidates) on the common scale
+    missing: NDArray[np.bool_]  # (people, candidates) where a row has fewer candidates
+    hits: NDArray[np.bool_]  # (people, candidates) whether an item is in the truth
+    ideal: NDArray[np.float64]  # (people,) the best discounted gain
+    discount: NDArray[np.float64]  # (k,)
+
+    def ndcg(self, weights: NDArray[np.float64]) -> float:
+        """The mean over people."""
+        total = np.tensordot(weights.astype(np.float32), self.values, axes=1)
+        total[self.missing] = -np.inf
+        best = best_rows(total, len(self.discount)).items  # (people, k)
+        found = np.take_along_axis(self.hits, np.maximum(best, 0), axis=1) & (best >= 0)
+        return float((found @ self.discount / self.ideal).mean())
+
+
+def fit_weights(
+    fitted: Sequence[Fitted],
+    history: Interactions,
+    truth: Interactions,
+    *,
+    rng: np.random.Generator,
+    cutoff: int = 20,
+    scale: Scale = "deviation",
+    people: int = 3000,
+    depth: int = 100,
+    rounds: int = 10,
+) -> FoundWeights:
+    """Coordinate ascent on NDCG, from the best single model and from equal weights.
+
+    At most `people` persons with truth, drawn from `rng`, are asked; each model proposes its
+    `depth` best unseen items. `truth` must be hidden from the models' training. Raises
+    InvalidInput where nobody has any truth.
+    """
+    check_limit(cutoff)
+    check_positive(people=people, depth=depth)
+    asked = np.flatnonzero(np.diff(truth.indptr) > 0)
+    if not fitted or len(asked) == 0:
+        raise InvalidInput("A blend is fitted on at least one model and one person with truth.")
+    if len(asked) > people:
+        asked = np.sort(rng.choice(asked, people, replace=False))
+    known, wanted = select_people(history, asked), select_people(truth, asked)
+    candidates = _candidates(fitted, known, wanted, max(depth, cutoff), cutoff, scale)
+    single = np.eye(len(fitted))
+    alone = [candidates.ndcg(weights) for weights in single]
+    starts = [single[int(np.argmax(alone))], np.full(len(fitted), 1 / len(fitted))]
+    found = [_ascend(candidates, start, rounds) for start in starts]
+    weights, ndcg = max(found, key=lambda pair: pair[1])
+    return FoundWeights(tuple(np.round(weights, 4).tolist()), ndcg, tuple(alone))
+
+
+def _ascend(
+    candidates: _Candidates, start: NDArray[np.float64], rounds: int
+) -> tuple[NDArray[np.float64], float]:
+    best, weights = candidates.ndcg(start), start
+    for _ in range(rounds):
+        before = best
+        for model in range(len(weights)):
+            for value in _trials(weights[model]):
+                trial = weights.copy()
+                trial[model] = value
+                if trial.sum() == 0:
+                    continue
+                trial /= trial.sum()
+                ndcg = candidates.ndcg(trial)
+                if ndcg > best:
+                    best, weights = ndcg, trial
+        if best - before < 1e-5:  # far below what the people's number can tell apart
+            break
+    return weights, best
+
+
+def _trials(weight: float) -> tuple[float, ...]:
+    return tuple(weight * step for step in STEPS) if weight > 0 else FRESH
+
+
+def _candidates(
+    fitted: Sequence[Fitted],
+    history: Interactions,
+    truth: Interactions,
+    depth: int,
+    cutoff: int,
+    scale: Scale,
+) -> _Candidates:
+    for model in fitted:
+        check_people(history, model.n_items)
+    n_users, width = history.n_users, depth * len(fitted)
+    items = np.full((n_users, width), -1, np.int32)
+    values = np.zeros((len(fitted), n_users, width), np.float32)
+    block = max(1, BLOCK_BYTES // max(4 * history.n_items, 1))
+    for start in range(0, n_users, block):
+        stop = min(start + block, n_users)
+        part = people_between(history, start, stop)
+        items[start:stop], values[:, start:stop] = _block(fitted, part, depth, scale)
+    k = np.arange(2, cutoff + 2)
+    discount = 1.0 / np.log2(k)
+    size = np.minimum(np.diff(truth.indptr), cutoff)
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])[size]
+    proposals = Ranking(items, np.zeros(items.shape, np.float32))
+    return _Candidates(values, items < 0, hits(proposals, truth), ideal, discount)
+
+
+def _block(
+    fitted: Sequence[Fitted], people: Interactions, depth: int, scale: Scale
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Some people's candidates, (people, width), and their values, (models, people, width)."""
+    users = people.users()
+    scores, proposed = [], []
+    for model in fitted:
+        score = rescaled(dense_scores(model, people), scale)  # (people, n_items)
+        score[users, people.items] = -np.inf
+        scores.append(score)
+        proposed.append(best_rows(score, depth).items)
+    items = np.sort(np.concatenate(proposed, axis=1), axis=1)
+    items[:, 1:][items[:, 1:] == items[:, :-1]] = -1  # proposed by more than one model
+    shown = np.maximum(items, 0)
+    values = np.stack([np.take_along_axis(score, shown, axis=1) for score in scores])
+    values[:, items < 0] = 0
+    return items, values

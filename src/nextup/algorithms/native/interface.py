@@ -1,0 +1,153 @@
+"""What a kernel takes and gives; the compiled module and the NumPy twins both fit this.
+
+All arrays are C-contiguous; the last ones are written to. Factor matrices have a width that is a
+multiple of 16, padded with zeros (`padded_width`). A wrong type, shape or index raises ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Indices = NDArray[np.int32]
+    Offsets = NDArray[np.int64]
+
+
+def padded_width(factors: int) -> int:
+    """The kernels' width for vectors of so many factors."""
+    return -(-factors // 16) * 16
+
+
+def aligned_zeros(rows: int, width: int) -> Floats:
+    """A zero matrix that starts on a cache line, so that no register's load crosses two."""
+    memory = np.zeros(rows * width + 16, np.float32)
+    first = -(memory.ctypes.data // 4) % 16
+    return memory[first : first + rows * width].reshape(rows, width)
+
+
+class Kernels(Protocol):
+    """One implementation of all kernels. Arguments are positional."""
+
+    def instruction_set(self) -> str:
+        """What the kernels were compiled for: avx512, avx2 or plain; numpy for the twins."""
+        ...
+
+    def transpose(
+        self,
+        indptr: Offsets,  # (rows + 1,)
+        indices: Indices,  # (nnz,)
+        values: Floats,  # (nnz,)
+        to_indptr: Offsets,  # (columns + 1,) out
+        to_indices: Indices,  # (nnz,) out, ascending within a column
+        to_values: Floats,  # (nnz,) out
+        threads: int,
+        /,
+    ) -> None:
+        """A sparse matrix by columns."""
+        ...
+
+    def solve_rows(
+        self,
+        indptr: Offsets,  # (rows + 1,)
+        indices: Indices,  # (nnz,)
+        weights: Floats,  # (nnz,) w
+        targets: Floats,  # (nnz,) t; may be the weights themselves
+        target_offset: float,
+        fixed: Floats,  # (n, width) the other side's vectors y
+        dense: Floats,  # (width,) what all rows share, diagonal
+        ridge: Floats,  # (rows,)
+        jacobi: int,  # 1: precondition with the touches' part of the diagonal as well
+        steps: int,
+        tolerance: float,
+        solutions: Floats,  # (rows, width) in: where to start; out: x
+        threads: int,
+        /,
+    ) -> None:
+        """(diag(dense) + ridge_u I + sum_j w_j y_j y_j') x_u = sum_j (t_j + target_offset) y_j
+
+        for every row by at most `steps` conjugate-gradient steps, fewer when the preconditioned
+        residual has fallen to `tolerance` times its start. A row without touches becomes zero.
+        """
+        ...
+
+    def solve_row(
+        self,
+        indices: Indices,  # (h,)
+        weights: Floats,  # (h,) both weights and targets
+        target_offset: float,
+        fixed: Floats,
+        dense: Floats,
+        ridge: float,
+        steps: int,
+        tolerance: float,
+        solution: Floats,  # (width,) in and out
+        /,
+    ) -> None:
+        """The same for one row, in microseconds."""
+        ...
+
+    def rank(
+        self,
+        queries: Floats,  # (people, width)
+        items: Floats,  # (n_items, width)
+        norms: Floats,  # (candidates,) of the candidates' vectors, descending
+        ids: Indices,  # (candidates,) rows of `items`
+        indptr: Offsets,  # (people + 1,) of the excluded items
+        excluded: Indices,  # ascending within a row
+        best_items: Indices,  # (people, limit) out
+        best_scores: Floats,  # (people, limit) out
+        threads: int,
+        /,
+    ) -> None:
+        """Each person's largest inner products, without ever storing all of them."""
+        ...
+
+    def select_rows(
+        self,
+        scores: Floats,  # (rows, n)
+        indptr: Offsets,  # (rows + 1,) of the excluded columns
+        excluded: Indices,  # ascending within a row
+        best_items: Indices,  # (rows, limit) out
+        best_scores: Floats,  # (rows, limit) out
+        threads: int,
+        /,
+    ) -> None:
+        """Each row's largest finite scores."""
+        ...
+
+    def neighbours(
+        self,
+        item_indptr: Offsets,  # (n_items + 1,)
+        users: Indices,
+        item_values: Floats,
+        user_indptr: Offsets,  # (n_users + 1,) the same matrix by rows
+        items: Indices,
+        user_values: Floats,
+        best_items: Indices,  # (n_items, limit) out
+        best_scores: Floats,  # (n_items, limit) out
+        threads: int,
+        /,
+    ) -> None:
+        """The largest positive inner products of each column with the other columns."""
+        ...
+
+    def rank_neighbours(
+        self,
+        indptr: Offsets,  # (people + 1,)
+        items: Indices,  # ascending within a row
+        weights: Floats,
+        neighbours: Indices,  # (n_items, per_item), -1 ends a list
+        similarities: Floats,  # (n_items, per_item)
+        exclude_seen: int,
+        best_items: Indices,  # (people, limit) out
+        best_scores: Floats,  # (people, limit) out
+        threads: int,
+        /,
+    ) -> None:
+        """The largest sums of weight x similarity over each person's touches."""
+        ...

@@ -1,0 +1,19 @@
+// Everything the kernels include, ahead of any change of the instruction set.
+
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "candidates.hpp"
+#include "kernels.hpp"
+#include "threads.hpp"

@@ -1,0 +1,36 @@
+// The kernels for CPUs with AVX-512.
+
+#if defined(__x86_64__)
+
+#include "kernel_includes.hpp"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+#endif
+
+#define NEXTUP_ISA avx512
+#define NEXTUP_LANES 16
+#define NEXTUP_TILE_PEOPLE 8
+#include "lanes.hpp"
+#include "solve_rows.hpp"
+#include "rank.hpp"
+
+namespace native::avx512 {
+
+const Kernels& kernels() {
+    static const Kernels table{"avx512", solve_rows, rank};
+    return table;
+}
+
+}  // namespace native::avx512
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif

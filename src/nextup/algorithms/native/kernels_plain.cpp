@@ -1,0 +1,19 @@
+// The kernels for any CPU: registers of four floats, which are SSE2 on x86-64 and NEON on ARM.
+
+#include "kernel_includes.hpp"
+
+#define NEXTUP_ISA plain
+#define NEXTUP_LANES 4
+#define NEXTUP_TILE_PEOPLE 4
+#include "lanes.hpp"
+#include "solve_rows.hpp"
+#include "rank.hpp"
+
+namespace native::plain {
+
+const Kernels& kernels() {
+    static const Kernels table{"plain", solve_rows, rank};
+    return table;
+}
+
+}  // namespace native::plain

@@ -1,0 +1,319 @@
+// The door between Python and the kernels: checks every array, releases the GIL, calls.
+//
+// Only the limited API is used, so that one build serves every Python from 3.11 on. Arguments
+// come by position; `_kernels.pyi` has their names and shapes.
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <limits>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "kernels.hpp"
+
+namespace {
+
+using namespace native;
+
+// Thrown where a Python exception has been set already.
+struct PythonError {};
+
+template <class T>
+constexpr bool is_format(char format);
+template <>
+constexpr bool is_format<float>(char format) { return format == 'f'; }
+template <>
+constexpr bool is_format<std::int32_t>(char format) {
+    return format == 'i' || (sizeof(long) == 4 && format == 'l');
+}
+template <>
+constexpr bool is_format<std::int64_t>(char format) {
+    return (sizeof(long) == 8 && format == 'l') || format == 'q';
+}
+
+// A C-contiguous array of T, held until the end of the call.
+template <class T>
+class Array {
+public:
+    Array(PyObject* object, const char* name, int flags = 0) {
+        if (PyObject_GetBuffer(object, &view_, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags) != 0)
+            throw PythonError();
+        if (view_.itemsize != sizeof(T) || !is_format<T>(view_.format[0])) {
+            PyBuffer_Release(&view_);
+            throw std::invalid_argument(std::string(name) + " has the wrong type of number");
+        }
+    }
+    Array(const Array&) = delete;
+    ~Array() { PyBuffer_Release(&view_); }
+
+    T* data() const { return static_cast<T*>(view_.buf); }
+    std::int64_t size() const { return view_.len / std::int64_t(sizeof(T)); }
+    std::int64_t columns() const { return view_.ndim == 2 ? view_.shape[1] : 1; }
+    std::int64_t rows() const { return view_.ndim ? view_.shape[0] : 0; }
+
+private:
+    Py_buffer view_;
+};
+
+template <class T>
+struct Output : Array<T> {
+    Output(PyObject* object, const char* name) : Array<T>(object, name, PyBUF_WRITABLE) {}
+};
+
+struct Released {  // the GIL
+    PyThreadState* state = PyEval_SaveThread();
+    ~Released() { PyEval_RestoreThread(state); }
+};
+
+long long whole(PyObject* object) {
+    const long long value = PyLong_AsLongLong(object);
+    if (value == -1 && PyErr_Occurred()) throw PythonError();
+    return value;
+}
+
+float real(PyObject* object) {
+    const double value = PyFloat_AsDouble(object);
+    if (value == -1 && PyErr_Occurred()) throw PythonError();
+    return float(value);
+}
+
+void require(bool holds, const char* what) {
+    if (!holds) throw std::invalid_argument(what);
+}
+
+void require_in_range(const std::int32_t* indices, std::int64_t n, std::int64_t size) {
+    bool inside = true;
+    for (std::int64_t i = 0; i < n; ++i)
+        inside &= std::uint32_t(indices[i]) < std::uint64_t(size);
+    require(inside, "an index is out of range");
+}
+
+// Row bounds that ascend from 0 to the number of touches, and indices below `columns`.
+Sparse checked(const Array<std::int64_t>& indptr, const Array<std::int32_t>& indices,
+               const float* values, std::int64_t columns) {
+    const std::int64_t rows = indptr.size() - 1;
+    require(rows >= 0 && indptr.data()[0] == 0 && indptr.data()[rows] == indices.size(),
+            "indptr does not match the indices");
+    bool ascending = true;
+    for (std::int64_t row = 0; row < rows; ++row)
+        ascending &= indptr.data()[row] <= indptr.data()[row + 1];
+    require(ascending, "indptr does not ascend");
+    require_in_range(indices.data(), indices.size(), columns);
+    return {indptr.data(), indices.data(), values, rows};
+}
+
+int width_of(const Array<float>& factors) {
+    require(factors.columns() % 16 == 0 && factors.columns() > 0,
+            "the width of factors must be a multiple of 16");
+    return int(factors.columns());
+}
+
+PyObject* none() {
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+using Arguments = PyObject* const*;
+
+PyObject* instruction_set(Arguments) { return PyUnicode_FromString(best_kernels().name); }
+
+PyObject* transpose_matrix(Arguments a) {
+    const Array<std::int64_t> indptr(a[0], "indptr");
+    const Array<std::int32_t> indices(a[1], "indices");
+    const Array<float> values(a[2], "values");
+    const Output<std::int64_t> to_indptr(a[3], "to_indptr");
+    const Output<std::int32_t> to_indices(a[4], "to_indices");
+    const Output<float> to_values(a[5], "to_values");
+    const int threads = int(whole(a[6]));
+    const std::int64_t columns = to_indptr.size() - 1, nnz = indices.size();
+    require(columns >= 0 && values.size() == nnz && to_indices.size() == nnz &&
+                to_values.size() == nnz,
+            "the arrays differ in length");
+    const Released gil;
+    transpose(checked(indptr, indices, values.data(), columns), columns, to_indptr.data(),
+              to_indices.data(), to_values.data(), threads);
+    return nullptr;
+}
+
+PyObject* solve_rows(Arguments a) {
+    const Array<std::int64_t> indptr(a[0], "indptr");
+    const Array<std::int32_t> indices(a[1], "indices");
+    const Array<float> weights(a[2], "weights"), targets(a[3], "targets");
+    const float target_offset = real(a[4]);
+    const Array<float> fixed(a[5], "fixed"), dense(a[6], "dense"), ridge(a[7], "ridge");
+    const bool jacobi = whole(a[8]);
+    const int steps = int(whole(a[9]));
+    const float tolerance = real(a[10]);
+    const Output<float> solutions(a[11], "solutions");
+    const int threads = int(whole(a[12])), width = width_of(fixed);
+    require(weights.size() == indices.size() && targets.size() == indices.size() &&
+                dense.size() == width && ridge.size() == indptr.size() - 1 &&
+                solutions.columns() == width && solutions.rows() == ridge.size(),
+            "the arrays' shapes do not fit together");
+    const Released gil;
+    best_kernels().solve_rows({checked(indptr, indices, weights.data(), fixed.rows()),
+                               targets.data(), target_offset, fixed.data(), dense.data(),
+                               ridge.data(), width, jacobi, steps, tolerance},
+                              solutions.data(), threads);
+    return nullptr;
+}
+
+// One row without the ceremony: the GIL is kept, because it takes microseconds.
+PyObject* solve_row(Arguments a) {
+    const Array<std::int32_t> indices(a[0], "indices");
+    const Array<float> weights(a[1], "weights");
+    const float target_offset = real(a[2]);
+    const Array<float> fixed(a[3], "fixed"), dense(a[4], "dense");
+    const float ridge = real(a[5]);
+    const int steps = int(whole(a[6]));
+    const float tolerance = real(a[7]);
+    const Output<float> solution(a[8], "solution");
+    const int width = width_of(fixed);
+    require(weights.size() == indices.size() && dense.size() == width && solution.size() == width,
+            "the arrays' shapes do not fit together");
+    require_in_range(indices.data(), indices.size(), fixed.rows());
+    for (std::int64_t i = 0; i < weights.size(); ++i)
+        require(weights.data()[i] > 0 && weights.data()[i] <= std::numeric_limits<float>::max(),
+                "a weight is not a positive, finite number");
+    const std::int64_t indptr[2] = {0, indices.size()};
+    best_kernels().solve_rows(
+        {{indptr, indices.data(), weights.data(), 1}, weights.data(), target_offset, fixed.data(),
+         dense.data(), &ridge, width, false, steps, tolerance},
+        solution.data(), 1);
+    return nullptr;
+}
+
+PyObject* rank(Arguments a) {
+    const Array<float> queries(a[0], "queries"), items(a[1], "items"), norms(a[2], "norms");
+    const Array<std::int32_t> ids(a[3], "ids");
+    const Array<std::int64_t> indptr(a[4], "indptr");
+    const Array<std::int32_t> excluded(a[5], "excluded");
+    const Output<std::int32_t> best_items(a[6], "best_items");
+    const Output<float> best_scores(a[7], "best_scores");
+    const int threads = int(whole(a[8])), width = width_of(items);
+    const std::int64_t limit = best_items.columns();
+    require(queries.columns() == width && norms.size() == ids.size() &&
+                best_items.rows() == queries.rows() && indptr.size() == queries.rows() + 1 &&
+                best_scores.size() == best_items.size() && limit > 0 && limit < 1 << 30,
+            "the arrays' shapes do not fit together");
+    require_in_range(ids.data(), ids.size(), items.rows());
+    const Released gil;
+    best_kernels().rank({queries.data(), queries.rows(), items.data(), norms.data(), ids.data(),
+                         ids.size(), width, checked(indptr, excluded, nullptr, items.rows()),
+                         int(limit)},
+                        best_items.data(), best_scores.data(), threads);
+    return nullptr;
+}
+
+PyObject* select_best(Arguments a) {
+    const Array<float> scores(a[0], "scores");
+    const Array<std::int64_t> indptr(a[1], "indptr");
+    const Array<std::int32_t> excluded(a[2], "excluded");
+    const Output<std::int32_t> items(a[3], "items");
+    const Output<float> best(a[4], "best");
+    const int threads = int(whole(a[5]));
+    const std::int64_t columns = scores.columns(), limit = items.columns();
+    require(indptr.size() == scores.rows() + 1 && items.rows() == scores.rows() &&
+                best.size() == items.size() && limit > 0 && limit < 1 << 30 &&
+                columns < std::int64_t(1) << 31,
+            "the arrays' shapes do not fit together");
+    const Released gil;
+    select_rows(scores.data(), checked(indptr, excluded, nullptr, columns), columns, int(limit),
+                items.data(), best.data(), threads);
+    return nullptr;
+}
+
+PyObject* find_neighbours(Arguments a) {
+    const Array<std::int64_t> item_indptr(a[0], "item_indptr");
+    const Array<std::int32_t> users(a[1], "users");
+    const Array<float> item_values(a[2], "item_values");
+    const Array<std::int64_t> user_indptr(a[3], "user_indptr");
+    const Array<std::int32_t> items(a[4], "items");
+    const Array<float> user_values(a[5], "user_values");
+    const Output<std::int32_t> best_items(a[6], "best_items");
+    const Output<float> best_scores(a[7], "best_scores");
+    const int threads = int(whole(a[8]));
+    const std::int64_t n_items = item_indptr.size() - 1, n_users = user_indptr.size() - 1;
+    const std::int64_t limit = best_items.columns();
+    require(item_values.size() == users.size() && user_values.size() == items.size() &&
+                best_items.rows() == n_items && best_scores.size() == best_items.size() &&
+                limit > 0 && limit < 1 << 30,
+            "the arrays' shapes do not fit together");
+    const Released gil;
+    neighbours({checked(item_indptr, users, item_values.data(), n_users),
+                checked(user_indptr, items, user_values.data(), n_items), int(limit)},
+               best_items.data(), best_scores.data(), threads);
+    return nullptr;
+}
+
+PyObject* rank_by_neighbours(Arguments a) {
+    const Array<std::int64_t> indptr(a[0], "indptr");
+    const Array<std::int32_t> items(a[1], "items");
+    const Array<float> weights(a[2], "weights");
+    const Array<std::int32_t> neighbour_items(a[3], "neighbour_items");
+    const Array<float> similarities(a[4], "similarities");
+    const bool exclude_seen = whole(a[5]);
+    const Output<std::int32_t> best_items(a[6], "best_items");
+    const Output<float> best_scores(a[7], "best_scores");
+    const int threads = int(whole(a[8]));
+    const std::int64_t n_items = neighbour_items.rows(), limit = best_items.columns();
+    require(weights.size() == items.size() && similarities.size() == neighbour_items.size() &&
+                best_items.rows() == indptr.size() - 1 &&
+                best_scores.size() == best_items.size() && limit > 0 && limit < 1 << 30,
+            "the arrays' shapes do not fit together");
+    for (std::int64_t i = 0; i < neighbour_items.size(); ++i)
+        require(neighbour_items.data()[i] < n_items, "a neighbour is out of range");
+    const Released gil;
+    rank_neighbours({checked(indptr, items, weights.data(), n_items), neighbour_items.data(),
+                     similarities.data(), n_items, int(neighbour_items.columns()), int(limit),
+                     exclude_seen},
+                    best_items.data(), best_scores.data(), threads);
+    return nullptr;
+}
+
+// Counts the arguments and turns C++ exceptions into Python's.
+template <PyObject* (*function)(Arguments), int count>
+PyObject* guarded(PyObject*, PyObject* const* arguments, Py_ssize_t given) {
+    if (given != count) {
+        PyErr_Format(PyExc_TypeError, "expected %d arguments, got %zd", count, given);
+        return nullptr;
+    }
+    try {
+        PyObject* result = function(arguments);
+        return result ? result : none();
+    } catch (const PythonError&) {
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+    }
+    return nullptr;
+}
+
+template <PyObject* (*function)(Arguments), int count>
+constexpr PyMethodDef method(const char* name) {
+    return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(
+                      guarded<function, count>)),
+            METH_FASTCALL, nullptr};
+}
+
+PyMethodDef methods[] = {
+    method<instruction_set, 0>("instruction_set"),
+    method<transpose_matrix, 7>("transpose"),
+    method<solve_rows, 13>("solve_rows"),
+    method<solve_row, 9>("solve_row"),
+    method<rank, 9>("rank"),
+    method<select_best, 6>("select_rows"),
+    method<find_neighbours, 9>("neighbours"),
+    method<rank_by_neighbours, 9>("rank_neighbours"),
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_kernels", nullptr, 0, methods,
+                          nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__kernels() { return PyModuleDef_Init(&definition); }

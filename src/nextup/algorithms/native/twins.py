@@ -1,0 +1,292 @@
+"""The kernels in NumPy: the same results to rounding where nothing could be compiled.
+
+`interface.Kernels` describes each; the threads asked for are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from nextup.algorithms.native.interface import Floats, Indices, Offsets
+
+BLOCK_FLOATS = 1 << 24  # 64 MiB: what one step may hold at once
+
+
+def instruction_set() -> str:
+    """Say that these are the twins."""
+    return "numpy"
+
+
+def transpose(
+    indptr: Offsets,
+    indices: Indices,
+    values: Floats,
+    to_indptr: Offsets,
+    to_indices: Indices,
+    to_values: Floats,
+    _threads: int,
+) -> None:
+    """Stable sort by column."""
+    columns = len(to_indptr) - 1
+    _check_indices(indices, columns)
+    order = np.argsort(indices, kind="stable")
+    to_indptr[0] = 0
+    np.cumsum(np.bincount(indices, minlength=columns), out=to_indptr[1:])
+    to_indices[:] = _row_numbers(indptr)[order]
+    to_values[:] = values[order]
+
+
+def solve_rows(
+    indptr: Offsets,
+    indices: Indices,
+    weights: Floats,
+    targets: Floats,
+    target_offset: float,
+    fixed: Floats,
+    dense: Floats,
+    ridge: Floats,
+    jacobi: int,
+    steps: int,
+    tolerance: float,
+    solutions: Floats,
+    _threads: int,
+) -> None:
+    """Preconditioned conjugate gradients for many rows at once."""
+    _check_indices(indices, len(fixed))
+    for rows, touches in _row_blocks(indptr, fixed.shape[1]):
+        solutions[rows] = _solve_block(
+            indptr[rows.start : rows.stop + 1] - touches.start,
+            indices[touches],
+            weights[touches],
+            targets[touches] + np.float32(target_offset),
+            fixed,
+            dense + ridge[rows, None],
+            bool(jacobi),
+            steps,
+            tolerance,
+            solutions[rows],
+        )
+
+
+def _solve_block(
+    indptr: Offsets,
+    indices: Indices,
+    weights: Floats,
+    targets: Floats,
+    fixed: Floats,
+    shared: Floats,  # (rows, width): the diagonal part of each row's matrix
+    jacobi: bool,
+    steps: int,
+    tolerance: float,
+    start: Floats,
+) -> Floats:
+    row_of = _row_numbers(indptr)  # (nnz,)
+    vectors = fixed[indices]  # (nnz, width)
+
+    def along(p: Floats) -> Floats:  # y_j' p_u for each touch
+        return _row_dots(vectors, p[row_of])
+
+    def spread(coefficients: Floats, onto: Floats) -> Floats:  # sum_j c_j y_j for each row
+        matrix = csr_matrix((coefficients, indices, indptr), shape=(len(shared), len(onto)))
+        return np.asarray(matrix @ onto, np.float32)
+
+    x = np.where(np.diff(indptr)[:, None] > 0, start, 0)  # (rows, width)
+    residual = spread(targets - weights * along(x), fixed) - shared * x
+    scale = 1 / (shared + spread(weights, fixed * fixed) if jacobi else shared)
+    direction = scale * residual
+    energy = _row_dots(residual, direction)  # r' M^-1 r
+    enough = energy * np.float32(tolerance) ** 2
+    for step in range(1, steps + 1):
+        image = spread(weights * along(direction), fixed) + shared * direction  # A p
+        curvature = _row_dots(direction, image)
+        going = (energy > 0) & (curvature > 0)
+        length = np.divide(energy, curvature, out=np.zeros_like(energy), where=going)[:, None]
+        x += length * direction
+        if step == steps:
+            break
+        residual -= length * image
+        before = energy
+        energy = np.where(going, _row_dots(residual, scale * residual), 0)
+        energy[energy <= enough] = 0  # this row has arrived
+        if not energy.any():
+            break
+        keep = np.divide(energy, before, out=np.zeros_like(energy), where=before > 0)[:, None]
+        direction = np.where(energy[:, None] > 0, scale * residual + keep * direction, 0)
+    return x
+
+
+def solve_row(
+    indices: Indices,
+    weights: Floats,
+    target_offset: float,
+    fixed: Floats,
+    dense: Floats,
+    ridge: float,
+    steps: int,
+    tolerance: float,
+    solution: Floats,
+) -> None:
+    """One row by the same steps."""
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError("a weight is not a positive, finite number")
+    solve_rows(
+        np.array([0, len(indices)], np.int64),
+        indices,
+        weights,
+        weights,
+        target_offset,
+        fixed,
+        dense,
+        np.array([ridge], np.float32),
+        0,
+        steps,
+        tolerance,
+        solution[None],
+        1,
+    )
+
+
+def rank(
+    queries: Floats,
+    items: Floats,
+    _norms: Floats,
+    ids: Indices,
+    indptr: Offsets,
+    excluded: Indices,
+    best_items: Indices,
+    best_scores: Floats,
+    threads: int,
+) -> None:
+    """Blocks of people through a matrix product."""
+    absent = np.ones(len(items), bool)
+    absent[ids] = False
+    size = max(1, BLOCK_FLOATS // max(1, len(items)))
+    for first in range(0, len(queries), size):
+        rows = slice(first, min(first + size, len(queries)))
+        scores = queries[rows] @ items.T  # (people, n_items)
+        scores[:, absent] = -np.inf
+        select_rows(
+            scores,
+            indptr[rows.start : rows.stop + 1] - indptr[rows.start],
+            excluded[indptr[rows.start] : indptr[rows.stop]],
+            best_items[rows],
+            best_scores[rows],
+            threads,
+        )
+
+
+def select_rows(
+    scores: Floats,
+    indptr: Offsets,
+    excluded: Indices,
+    best_items: Indices,
+    best_scores: Floats,
+    _threads: int,
+) -> None:
+    """Partition for the last score that counts; of equals with it the first columns enter."""
+    _check_indices(excluded, scores.shape[1])
+    scores = np.where(np.isfinite(scores), scores, -np.inf).astype(np.float32, copy=False)
+    scores[_row_numbers(indptr), excluded] = -np.inf
+    best_items[:], best_scores[:] = -1, -np.inf
+    limit = min(best_items.shape[1], scores.shape[1])
+    if limit == 0 or not len(scores):
+        return
+    last = -np.partition(-scores, limit - 1, axis=1)[:, limit - 1, None]  # (rows, 1)
+    row, column = np.nonzero((scores >= last) & (scores > -np.inf))
+    score = scores[row, column]
+    order = np.lexsort((column, -score, row))
+    row, column, score = row[order], column[order], score[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row)  # within its row
+    kept = place < limit
+    best_items[row[kept], place[kept]] = column[kept]
+    best_scores[row[kept], place[kept]] = score[kept]
+
+
+def neighbours(
+    item_indptr: Offsets,
+    users: Indices,
+    item_values: Floats,
+    user_indptr: Offsets,
+    items: Indices,
+    user_values: Floats,
+    best_items: Indices,
+    best_scores: Floats,
+    threads: int,
+) -> None:
+    """Blocks of items through a sparse product."""
+    n_items, n_users = len(item_indptr) - 1, len(user_indptr) - 1
+    by_item = csr_matrix((item_values, users, item_indptr), shape=(n_items, n_users))
+    by_user = csr_matrix((user_values, items, user_indptr), shape=(n_users, n_items))
+    size = max(1, BLOCK_FLOATS // max(1, n_items))
+    for first in range(0, n_items, size):
+        rows = slice(first, min(first + size, n_items))
+        products = (by_item[rows] @ by_user).toarray()  # (rows, n_items)
+        products[products <= 0] = -np.inf
+        own = np.arange(rows.start, rows.stop, dtype=np.int32)
+        one_each = np.arange(len(own) + 1, dtype=np.int64)
+        select_rows(products, one_each, own, best_items[rows], best_scores[rows], threads)
+
+
+def rank_neighbours(
+    indptr: Offsets,
+    items: Indices,
+    weights: Floats,
+    neighbours: Indices,
+    similarities: Floats,
+    exclude_seen: int,
+    best_items: Indices,
+    best_scores: Floats,
+    threads: int,
+) -> None:
+    """Blocks of people through a sparse product."""
+    n_items = len(neighbours)
+    listed = neighbours >= 0
+    ends = np.r_[0, np.cumsum(listed.sum(axis=1))]
+    lists = csr_matrix((similarities[listed], neighbours[listed], ends), shape=(n_items, n_items))
+    touches = csr_matrix((weights, items, indptr), shape=(len(indptr) - 1, n_items))
+    size = max(1, BLOCK_FLOATS // max(1, n_items))
+    for first in range(0, len(indptr) - 1, size):
+        rows = slice(first, min(first + size, len(indptr) - 1))
+        bounds = indptr[rows.start : rows.stop + 1] - indptr[rows.start]
+        seen = items[indptr[rows.start] : indptr[rows.stop]]
+        select_rows(
+            (touches[rows] @ lists).toarray(),
+            bounds if exclude_seen else np.zeros_like(bounds),
+            seen if exclude_seen else seen[:0],
+            best_items[rows],
+            best_scores[rows],
+            threads,
+        )
+
+
+def _row_blocks(indptr: Offsets, width: int) -> Iterator[tuple[slice, slice]]:
+    """Runs of rows, and their touches, whose vectors fit into a block; at least one row each."""
+    most = max(1, BLOCK_FLOATS // width)
+    first, rows = 0, len(indptr) - 1
+    while first < rows:
+        last = int(np.searchsorted(indptr, indptr[first] + most, side="right")) - 1
+        last = min(max(last, first + 1), first + most)
+        yield slice(first, last), slice(int(indptr[first]), int(indptr[last]))
+        first = last
+
+
+def _row_numbers(indptr: Offsets) -> NDArray[np.int64]:
+    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+
+
+def _row_dots(a: Floats, b: Floats) -> Floats:
+    products: Floats = np.einsum("nk,nk->n", a, b)
+    return products
+
+
+def _check_indices(indices: Indices, size: int) -> None:
+    if len(indices) and not 0 <= indices.min() <= indices.max() < size:
+        raise ValueError("an index is out of range")

@@ -1,0 +1,266 @@
+"""What requests carry and responses look like, as the OpenAPI document shows them."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 (pydantic reads annotations when it builds a model)
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nextup.domain.events import EventType
+from nextup.domain.items import Item
+
+NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+"""Text that every backend can keep: PostgreSQL, for one, refuses a NUL."""
+
+Id = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_CONTROL)]
+Text = Annotated[str, Field(max_length=1_000, pattern=NO_CONTROL)]
+Word = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL)]
+
+
+class Body(BaseModel):
+    """A request's body: unknown fields are an error, so that a typing mistake is noticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457): what happened and what to do next."""
+
+    type: str = Field(examples=["urn:nextup:problem:not-found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no item 'x'."])
+    cure: str = Field("", examples=["GET /v1/items?q= finds items."])
+    request_id: str
+    errors: list[dict[str, Any]] | None = Field(
+        None, description="Each wrong field, where the request did not fit."
+    )
+
+
+class EventAccepted(BaseModel):
+    """The event is durable, and counts in that person's next answer."""
+
+    event_id: str
+    duplicate: bool = Field(description="The log already held this event_id; nothing was added.")
+
+
+class EventRow(BaseModel):
+    """What became of one record of a batch."""
+
+    row: int
+    status: Literal["accepted", "duplicate", "rejected"]
+    event_id: str | None = None
+    rejected_id: str | None = Field(None, description="Its name in quarantine.")
+    rule: str | None = Field(None, description="The rule that it broke.")
+    reason: str | None = None
+
+
+class BatchAccepted(BaseModel):
+    """What became of each record; the counts add up to the rows sent."""
+
+    accepted: int
+    duplicates: int
+    rejected: int
+    rows: list[EventRow]
+
+
+class Reason(BaseModel):
+    """One of the person's own items that a recommendation came from."""
+
+    item_id: str
+    title: str
+    share: float = Field(description="Of all that the person's own items gave, 0..1.")
+
+
+class Place(BaseModel):
+    """A place of a list."""
+
+    rank: int = Field(description="In the whole list, from 1.")
+    item_id: str
+    score: float
+    title: str = ""
+    kind: str = ""
+    year: int | None = None
+    genres: tuple[str, ...] = ()
+    source: str = Field(description="The source that contributed most.")
+    sources: dict[str, float] = Field(description="Each source's part of the score.")
+    because: list[Reason] = []
+    rules: tuple[str, ...] = ()
+
+
+class Recommendations(BaseModel):
+    """A page of a person's list."""
+
+    user_id: str
+    level: str = Field(description="fresh, published, trending or popular: who answered.")
+    model_id: str | None
+    served_at: datetime
+    token: str | None = Field(description="Names the whole list: GET /v1/served/{token}.")
+    items: list[Place]
+    rules: tuple[str, ...] = Field((), description="The rules that acted on the whole list.")
+    missing: tuple[str, ...] = Field((), description="What could not be asked.")
+    next_page: str | None = Field(description="The token of the following page.")
+    next: str | None = Field(description="A link to the following page.")
+
+
+class ShelfItem(BaseModel):
+    """An item on a shelf that is the same for everybody."""
+
+    rank: int
+    item_id: str
+    score: float
+    title: str = ""
+    kind: str = ""
+    year: int | None = None
+    genres: tuple[str, ...] = ()
+
+
+class ShelfAnswer(BaseModel):
+    """Items, best first."""
+
+    source: str
+    items: list[ShelfItem]
+    missing: tuple[str, ...] = ()
+
+
+class AnonymousTouch(Body):
+    """Something that an unnamed person did."""
+
+    item_id: Id
+    type: EventType = EventType.LIKE
+    value: float | None = None  # the stars of a rating
+    occurred_at: datetime | None = None  # None: now
+
+
+class AnonymousRequest(Body):
+    """A history without a name; or a page of a list made from one."""
+
+    history: list[Id | AnonymousTouch] = Field([], max_length=1_000)
+    limit: int = Field(20, ge=1, le=200)
+    page: str | None = None
+    kind: Word | None = None
+    genres: list[Word] = Field([], max_length=50)
+    exclude: list[Id] = Field([], max_length=10_000)
+    pin: list[Id] = Field([], max_length=50)
+    diversity: float | None = Field(None, ge=0, le=1)
+    explain: bool = True
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"history": ["film-1", "film-2"], "limit": 5}]}
+    )
+
+
+class ItemBody(Body):
+    """An item as its owner sends it."""
+
+    kind: Word = "item"
+    title: Text = ""
+    year: int | None = Field(None, ge=-10_000, le=10_000)
+    genres: list[Word] = Field([], max_length=50)
+    makers: list[Word] = Field([], max_length=200)
+    keywords: list[Word] = Field([], max_length=200)
+    available: bool = True
+    attributes: dict[str, Any] = {}
+
+    def item(self, item_id: str) -> Item:
+        """The item under its id."""
+        return Item(
+            item_id,
+            self.kind,
+            self.title,
+            self.year,
+            tuple(self.genres),
+            tuple(self.makers),
+            tuple(self.keywords),
+            self.available,
+            self.attributes,
+        )
+
+
+class NamedItemBody(ItemBody):
+    """An item in a batch."""
+
+    item_id: Id
+
+
+class ItemsBody(Body):
+    """Many items; all are kept, or none."""
+
+    items: list[NamedItemBody] = Field(min_length=1)
+
+
+class ItemAnswer(BaseModel):
+    """An item as the catalogue holds it."""
+
+    item_id: str
+    kind: str
+    title: str
+    year: int | None
+    genres: tuple[str, ...]
+    makers: tuple[str, ...]
+    keywords: tuple[str, ...]
+    available: bool
+    attributes: dict[str, Any]
+
+    @classmethod
+    def of(cls, item: Item) -> ItemAnswer:
+        """The catalogue's item."""
+        return cls(
+            item_id=item.item_id,
+            kind=item.kind,
+            title=item.title,
+            year=item.year,
+            genres=item.genres,
+            makers=item.makers,
+            keywords=item.keywords,
+            available=item.available,
+            attributes=dict(item.attributes),
+        )
+
+
+class ItemsAnswer(BaseModel):
+    """Items that were found."""
+
+    items: list[ItemAnswer]
+
+
+class ItemsPut(BaseModel):
+    """How many items were inserted or replaced."""
+
+    items: int
+
+
+class Act(BaseModel):
+    """Something that a person did."""
+
+    item_id: str
+    title: str
+    type: str
+    value: float | None
+    occurred_at: datetime
+
+
+class HistoryAnswer(BaseModel):
+    """What a person did, the latest first."""
+
+    user_id: str
+    history: list[Act]
+    next: str | None = Field(description="A link to what came before.")
+
+
+class BackendAnswer(BaseModel):
+    """How a backend answered."""
+
+    ok: bool
+    seconds: float
+    detail: str = ""
+
+
+class Readiness(BaseModel):
+    """Whether this server can do its work."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    backends: dict[str, BackendAnswer]
+    model_id: str | None
+    model_failure: str = Field("", description="Why the promoted model is not the one in service.")

@@ -1,0 +1,75 @@
+"""Is it alive, can it work, and how is it doing?"""
+
+from collections.abc import Callable
+from time import perf_counter
+
+from fastapi import APIRouter, Response
+
+from nextup.domain.errors import NextupError
+from nextup.entrypoints.api.access import Measured, Services
+from nextup.entrypoints.api.bodies import BackendAnswer, Readiness
+from nextup.entrypoints.api.metrics import MEDIA_TYPE
+from nextup.services.artifacts import FOLDER as MODELS
+from nextup.services.serving import Serving
+
+router = APIRouter(tags=["health"])
+
+NEEDED = {"event_log", "catalog"}  # without the others answers get simpler, and still come
+
+
+@router.get("/healthz", summary="Is the process alive?")
+def get_health() -> dict[str, str]:
+    """Asks nobody else: a restart would not help a backend that is down."""
+    return {"status": "alive"}
+
+
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Events cannot be taken in."}},
+    summary="Does each backend answer?",
+)
+def get_readiness(services: Services, metrics: Measured, response: Response) -> Readiness:
+    """Each backend by name. 503 when one is down that events need; when another one is down
+    answers are degraded, and said to be."""
+    backends = {port: _asked(question) for port, question in _questions(services).items()}
+    for port, backend in backends.items():
+        metrics.backend_up.labels(port).set(backend.ok)
+    down = {port for port, backend in backends.items() if not backend.ok}
+    if down & NEEDED:
+        response.status_code = 503
+    return Readiness(
+        status="unavailable" if down & NEEDED else "degraded" if down else "ready",
+        backends=backends,
+        model_id=services.watcher.current().model_id,
+        model_failure=services.watcher.failure,
+    )
+
+
+@router.get("/metrics", response_class=Response, summary="For Prometheus")
+def get_metrics(metrics: Measured) -> Response:
+    """In Prometheus' text format."""
+    return Response(metrics.text(), media_type=MEDIA_TYPE)
+
+
+def _questions(services: Serving) -> dict[str, Callable[[], object]]:
+    """The cheapest question that each backend can only answer when it works."""
+    ports = services.ports
+    return {
+        "event_log": ports.event_log.head,
+        "catalog": lambda: ports.catalog.item(""),
+        "online_state": ports.online_state.position,
+        "recommendation_store": ports.recommendation_store.current,
+        "control": ports.control.current_model,
+        "files": lambda: ports.files.exists(MODELS),
+    }
+
+
+def _asked(question: Callable[[], object]) -> BackendAnswer:
+    started = perf_counter()
+    detail = ""
+    try:
+        question()
+    except NextupError as error:
+        detail = str(error)
+    return BackendAnswer(ok=not detail, seconds=round(perf_counter() - started, 6), detail=detail)

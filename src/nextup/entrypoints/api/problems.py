@@ -1,0 +1,141 @@
+"""Every error as a problem document (RFC 9457): type, title, status, detail, cure, request id."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from nextup.domain.errors import BackendUnavailable, NextupError
+from nextup.entrypoints.api.bodies import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "1"
+SHOWN_ERRORS = 20  # wrong fields that a problem names
+CURES = {
+    404: "GET /docs lists what there is.",
+    405: "GET /docs lists the methods of each path.",
+    413: "Send several smaller requests.",
+}
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description, "content": {MEDIA_TYPE: {}}}
+    for status, description in (
+        (400, "The request cannot be read."),
+        (404, "It does not exist."),
+        (413, "The body is too large."),
+        (422, "The request does not fit."),
+        (503, "A backend does not answer; try again."),
+        (507, "No space is left where the event must be kept."),
+    )
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented errors of a route."""
+    return {status: PROBLEMS[status] for status in statuses}
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    request_id: str,
+    cure: str = "",
+    title: str = "",
+    errors: Sequence[Mapping[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """One problem document."""
+    title = title or HTTPStatus(status).phrase
+    body = {
+        "type": f"urn:nextup:problem:{title.lower().replace(' ', '-')}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "cure": cure,
+        "request_id": request_id,
+        **members,
+    }
+    if errors is not None:
+        body["errors"] = list(errors)
+    extra = dict(headers or {})
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        extra.setdefault("Retry-After", RETRY_AFTER_SECONDS)
+    return Response(msgspec.json.encode(body), status, extra, MEDIA_TYPE)
+
+
+def request_id(request: Request) -> str:
+    """The id that the edge gave this request, and every answer and log line names."""
+    return str(request.scope.get("request_id", ""))
+
+
+def install_problems(app: FastAPI) -> None:
+    """Answer all errors in this way."""
+    app.add_exception_handler(NextupError, _expected)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _expected(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NextupError)
+    if isinstance(error, BackendUnavailable):
+        log.warning("%s %s: %s", request.method, request.url.path, error)
+    if (
+        error.status == HTTPStatus.INTERNAL_SERVER_ERROR
+    ):  # damaged data, a wrong setting: not theirs
+        log.error("%s %s: %s", request.method, request.url.path, error)
+    return problem(error.status, error.message, cure=error.cure, request_id=request_id(request))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    wrong = [
+        {"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]}
+        for one in found[:SHOWN_ERRORS]
+    ]
+    if found and found[0]["type"] == "json_invalid":
+        return problem(
+            400,
+            "The body is not JSON.",
+            cure="Send one JSON document in UTF-8.",
+            errors=wrong,
+            request_id=request_id(request),
+        )
+    first = wrong[0] if wrong else {"where": "request", "what": "does not fit"}
+    return problem(
+        422,
+        f"{first['where']}: {first['what']}.",
+        cure="GET /docs describes the request; a body needs Content-Type: application/json.",
+        errors=wrong,
+        request_id=request_id(request),
+    )
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"There is nothing at {request.url.path[:200]}."
+    return problem(
+        error.status_code,
+        detail,
+        cure=CURES.get(error.status_code, ""),
+        headers=error.headers,
+        request_id=request_id(request),
+    )

@@ -1,0 +1,144 @@
+"""Serve the API over HTTP until a signal, or until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+
+from nextup.domain.errors import ConfigurationError
+from nextup.entrypoints.api.app import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from fastapi import FastAPI
+
+    from nextup.services.serving import ServingPorts
+
+IN_USE = {errno.EADDRINUSE}
+BACKLOG = 2048  # connections that wait to be accepted
+TRIED_PORTS = 20  # after the wanted one; then any free one
+GRACE_SECONDS = 10  # for accepted requests, when stopping
+
+
+class ApiServer(uvicorn.Server):
+    """A server on a port that is bound already. `run` blocks and obeys SIGINT and SIGTERM;
+    as a context manager it runs in a thread, and stops when the block ends."""
+
+    def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http="httptools",
+                log_config=None,  # whoever starts the process decides about logging
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._socket = bind(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://{_in_url(host)}:{self.port}"
+        self._thread: threading.Thread | None = None
+        self._running = threading.Event()
+        self._ready: Callable[[str], None] | None = None
+
+    def serve_until_stopped(self, ready: Callable[[str], None] | None = None) -> None:
+        """Serve in this thread. `ready` is called with the URL once requests are answered."""
+        self._ready = ready
+        try:
+            self.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+            self._running.set()  # nobody waits for a server that failed to start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn: start, then tell."""
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._running.set()
+            if self._ready is not None:
+                self._ready(self.url)
+
+    def stop(self) -> None:
+        """Accept nothing more, finish what was accepted, return at once."""
+        self.should_exit = True
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self.serve_until_stopped, name="nextup-api")
+        self._thread.start()
+        self._running.wait()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+
+def serve(
+    ports: ServingPorts,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve an open platform until SIGINT or SIGTERM. Another port is taken when the wanted one
+    is not free; the URL that `ready` gets says which."""
+    wanted = ports.settings.server
+    server = ApiServer(
+        create_app(ports),
+        host=wanted.host if host is None else host,
+        port=wanted.port if port is None else port,
+    )
+    server.serve_until_stopped(ready)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket on the port, or on the next free one; port 0 means any.
+
+    Raises ConfigurationError for a host that is not this machine's, or a port that is forbidden.
+    """
+    following = range(port, min(port + TRIED_PORTS, 65_535) + 1) if port else ()
+    for candidate in (*following, 0):
+        try:
+            return _bound(host, candidate)
+        except OSError as error:
+            if error.errno not in IN_USE:
+                raise ConfigurationError(
+                    f"Cannot listen on {host}:{candidate}: {error.strerror or error}.",
+                    cure="Set server.host and server.port to an address of this machine.",
+                ) from error
+    raise ConfigurationError(f"No port of {host} is free.")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _in_url(host: str) -> str:
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104 (only compared) every address of this machine; this one can be opened
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,147 @@
+"""`nextup demo` and `nextup simulate`: a whole platform with a simulated audience."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nextup.entrypoints.cli.context import context_of, platform_at
+from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nextup.bootstrap import Platform
+    from nextup.entrypoints.cli.output import Report
+    from nextup.services.simulate import Simulated
+
+Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal audiences.")]
+People = Annotated[int, typer.Option(min=10, help="How many people.")]
+Days = Annotated[int, typer.Option(min=1, help="How many days they act.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add these commands to the root."""
+    root.command()(demo)
+    root.command()(simulate)
+
+
+class Stopwatch:
+    """How long each part took, for the summary."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, part: str) -> Iterator[None]:
+        """Measure the block."""
+        started = time.monotonic()
+        yield
+        self.parts[part] = round(time.monotonic() - started, 2)
+
+
+def demo(
+    folder: Annotated[
+        Path | None, typer.Option(help="A new folder; default: demo, or demo-2, ...")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Another is taken if busy.")] = 8000,
+    people: People = 2500,
+    days: Days = 90,
+    seed: Seed = 42,
+    check: Annotated[
+        bool, typer.Option("--check", help="Prove that it works over HTTP, then stop.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build a sample platform, run the whole pipeline, serve it, and say what to try."""
+    from nextup.entrypoints.api.app import create_app
+    from nextup.entrypoints.api.server import ApiServer
+    from nextup.entrypoints.cli.demo_tour import Tour
+    from nextup.entrypoints.cli.setup import write_settings
+    from nextup.settings_reference import example_toml
+
+    out = Output(as_json=as_json)
+    home = _new_folder(folder)
+    write_settings(home, example_toml())
+    watch = Stopwatch()
+    out.say(f"Building a sample platform in {home}/ (its audience is simulated) ...")
+    with platform_at(str(home)) as platform:
+        _build(platform, out, watch, people=people, days=days, seed=seed)
+        started = time.monotonic()
+        server = ApiServer(create_app(platform), host="127.0.0.1", port=port)
+        tour = Tour(out, watch.parts, started, stop=server.stop, check=check)
+        server.serve_until_stopped(tour.begin)
+    tour.conclude(home)
+
+
+def simulate(
+    people: People = 2500,
+    days: Days = 90,
+    seed: Seed = 42,
+    until: Annotated[str, typer.Option(help="The period ends before this day; ISO.")] = "",
+    home: Home = HERE,
+    as_json: Json = False,
+) -> None:
+    """Let a simulated audience act on the catalogue; the same one twice counts once."""
+    out = Output(as_json=as_json)
+    with platform_at(home) as platform, out.progress() as report:
+        done = _simulate(platform, report, people=people, days=days, seed=seed, until=until)
+    text = f"{done.people:,} simulated people did {done.events:,} things with {done.items:,} items"
+    again = f"; {done.duplicates:,} were known already" if done.duplicates else ""
+    out.result(done._asdict(), f"{text}{again}.")
+
+
+def _build(
+    platform: Platform, out: Output, watch: Stopwatch, *, people: int, days: int, seed: int
+) -> None:
+    from nextup.entrypoints.cli.pipeline import step_line
+    from nextup.services.pipeline import run_pipeline, today
+    from nextup.services.simulate import put_sample
+
+    with out.progress() as report:
+        with watch.time("catalogue"):
+            items = put_sample(platform.catalog)
+        with watch.time("audience"):
+            done = _simulate(platform, report, people=people, days=days, seed=seed)
+        out.say(f"{items:,} films and books, {done.people:,} people, {done.events:,} events")
+        context = context_of(platform, today(platform.settings), report)
+        run = run_pipeline(context, platform.control, watch=lambda step: out.say(step_line(step)))
+    watch.parts |= {step.step: step.seconds for step in run.steps}
+
+
+def _simulate(
+    platform: Platform, report: Report, *, people: int, days: int, seed: int, until: str = ""
+) -> Simulated:
+    from datetime import UTC, datetime
+
+    from nextup.algorithms.audience import AudienceConfig
+    from nextup.entrypoints.cli.context import parse_day
+    from nextup.services.simulate import simulate as simulate_audience
+
+    day = parse_day(until, "--until") if until else datetime.now(UTC).date()
+    return simulate_audience(
+        platform.event_log,
+        platform.catalog,
+        AudienceConfig(people=people, days=days),
+        ends_at=datetime(day.year, day.month, day.day, tzinfo=UTC),
+        seed=seed,
+        report=report,
+    )
+
+
+def _new_folder(folder: Path | None) -> Path:
+    """The folder asked for, which must not be a platform yet; else the first free `demo-N`."""
+    from nextup.domain.errors import Conflict
+
+    if folder is not None:
+        if folder.exists() and any(folder.iterdir()):
+            raise Conflict(f"{folder} is not empty.", cure="Choose a new folder.")
+        return folder
+    number = 1
+    while (free := Path("demo" if number == 1 else f"demo-{number}")).exists():
+        number += 1
+    return free

@@ -1,0 +1,152 @@
+"""What commands print: tables and progress bars for people, one JSON document for machines.
+
+People's progress goes to standard error, results to standard output, so that `nextup ... | less`
+and `nextup ... --json | jq` both work.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import Console
+
+    Report = Callable[[str, int, int], None]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+Home = Annotated[
+    str,
+    typer.Option(
+        "--home",
+        "-C",
+        envvar="NEXTUP_HOME",
+        metavar="FOLDER",
+        help="The folder of the nextup.toml.",
+    ),
+]
+HERE = "."
+
+
+class Output:
+    """Where a command's words go."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def say(self, text: str) -> None:
+        """A line for people; machines are not told."""
+        if not self.as_json:
+            _console().print(text, highlight=False, soft_wrap=True)
+
+    def result(self, document: Any, text: str | None = None) -> None:
+        """The command's answer: the document as JSON, or the text (default: say nothing)."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False) + "\n")
+        elif text is not None:
+            self.say(text)
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        document: Any,
+    ) -> None:
+        """A table for people; `document` for machines. Columns of numbers are set flush right."""
+        if self.as_json:
+            self.result(document)
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title, title_justify="left", header_style="bold", title_style="bold")
+        for index, column in enumerate(columns):
+            numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(_cell(value)) for value in row))
+        _console().print(table)
+
+    @contextmanager
+    def progress(self) -> Iterator[Report]:
+        """A function `report(what, done, total)` that draws a bar for each `what`.
+
+        A total of 0 means that nobody knows how long it takes.
+        """
+        if self.as_json or not sys.stderr.isatty():
+            yield lambda what, done, total: None
+            return
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<14}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=_console(error=True),
+        )
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=None)
+            bars.update(tasks[what], completed=done, total=total or None)
+
+        with bars:
+            yield report
+
+
+def fail(message: str, cure: str, *, as_json: bool) -> None:
+    """Say on standard error what went wrong and what to do next."""
+    if as_json:
+        sys.stderr.write(json.dumps({"error": message, "cure": cure}, ensure_ascii=False) + "\n")
+        return
+    from rich.text import Text
+
+    line = Text.assemble(("Error: ", "bold red"), message, " " if cure else "", (cure, "green"))
+    _console(error=True).print(line, soft_wrap=True)
+
+
+def _console(*, error: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=error)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "" if value is None else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: times, sets, paths, records."""
+    import dataclasses
+    from datetime import date, datetime
+
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: getattr(value, field.name) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    return str(value)

@@ -1,0 +1,112 @@
+"""`nextup serve`, and its answers on the command line: `recommend`, `similar`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nextup.entrypoints.cli.context import platform_at
+from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextup.domain.items import Item
+    from nextup.domain.recommendations import Recommendation
+
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many items.")]
+Kind = Annotated[str, typer.Option(help="Only items of this kind, such as film or book.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add these commands to the root."""
+    root.command()(serve)
+    root.command()(recommend)
+    root.command()(similar)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Default: the setting server.host.")] = "",
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Default: server.port; 0 takes any free one."),
+    ] = None,
+    home: Home = HERE,
+) -> None:
+    """Answer over HTTP until interrupted; another port is taken where this one is not free."""
+    from nextup.entrypoints.api.server import serve as serve_http
+
+    out = Output(as_json=False)
+    with platform_at(home) as platform:
+        server = platform.settings.server
+        serve_http(
+            platform,
+            host=host or server.host,
+            port=server.port if port is None else port,
+            ready=lambda url: out.say(f"Serving on {url}; its manual is {url}/docs"),
+        )
+
+
+def recommend(
+    user_id: Annotated[str, typer.Argument(help="Whom to recommend to.")],
+    limit: Limit = 10,
+    kind: Kind = "",
+    home: Home = HERE,
+    as_json: Json = False,
+) -> None:
+    """What the person should see next, and why."""
+    from nextup.services.recommending.request import Request
+    from nextup.services.serving import Serving
+
+    with platform_at(home) as platform:
+        serving = Serving(platform)
+        serving.updater.catch_up()
+        page = serving.recommender.recommend(Request(user_id, limit=limit, kind=kind or None))
+    rows = [
+        (place, _title(item.item_id, page.details), item.score, item.source, _why(item, page.details))
+        for place, item in enumerate(page.places, start=1)
+    ]
+    served = page.served
+    document = {
+        "user_id": user_id,
+        "level": served.level,
+        "model_id": served.model_id,
+        "token": served.token,
+        "items": page.places,
+        "missing": list(page.missing),
+    }
+    title = f"For {user_id} ({served.level.value})"
+    Output(as_json=as_json).table(title, ("", "item", "score", "source", "why"), rows, document)
+
+
+def similar(
+    item_id: Annotated[str, typer.Argument(help="The item to compare with.")],
+    limit: Limit = 10,
+    kind: Kind = "",
+    home: Home = HERE,
+    as_json: Json = False,
+) -> None:
+    """Which items go with this one."""
+    from nextup.services.serving import Serving
+
+    with platform_at(home) as platform:
+        shelf = Serving(platform).shelves.similar(item_id, limit=limit, kind=kind or None)
+    rows = [(_title(place.item_id, shelf.details), place.score) for place in shelf.places]
+    document = {"item_id": item_id, "source": shelf.source, "items": shelf.places}
+    title = f"Similar to {item_id} ({shelf.source})"
+    Output(as_json=as_json).table(title, ("item", "score"), rows, document)
+
+
+def _title(item_id: str, details: Mapping[str, Item]) -> str:
+    item = details.get(item_id)
+    if item is None or not item.title:
+        return item_id
+    return f"{item.title} ({item.year})" if item.year is not None else item.title
+
+
+def _why(item: Recommendation, details: Mapping[str, Item]) -> str:
+    because = ", ".join(
+        f"{_title(reason.item_id, details)} {reason.share:.0%}" for reason in item.because[:3]
+    )
+    return "; ".join(part for part in (because, ", ".join(item.rules)) if part)

@@ -1,0 +1,90 @@
+"""`nextup init` and `nextup doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nextup.entrypoints.cli.context import platform_at
+from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+
+
+def register(root: typer.Typer) -> None:
+    """Add these commands to the root."""
+    root.command()(init)
+    root.command()(doctor)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Made if absent.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Make a platform: a folder with a nextup.toml that shows and explains every default."""
+    from nextup.domain.errors import Conflict
+    from nextup.settings import FILE_NAME
+    from nextup.settings_reference import example_toml
+
+    file = folder / FILE_NAME
+    if file.exists():
+        raise Conflict(f"{file} exists already; it was left as it is.")
+    write_settings(folder, example_toml())
+    Output(as_json=as_json).result(
+        {"settings": str(file)},
+        f"Wrote {file}. Next: `nextup ingest sample -C {folder}`, then `nextup doctor -C {folder}`.",
+    )
+
+
+def write_settings(folder: Path, text: str) -> Path:
+    """Write the settings file; raises ConfigurationError where the folder cannot be written."""
+    from nextup.domain.errors import ConfigurationError
+    from nextup.settings import FILE_NAME
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE_NAME).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be written: {error.strerror}.", cure="Choose another folder."
+        ) from error
+    return folder / FILE_NAME
+
+
+def doctor(home: Home = HERE, as_json: Json = False) -> None:
+    """Open every configured backend and say what answered; exit with 1 if one did not."""
+    from nextup.bootstrap import PORTS
+    from nextup.services.doctor import examine
+
+    out = Output(as_json=as_json)
+    with platform_at(home) as platform:
+        findings = [
+            examine(
+                port,
+                str(getattr(platform.settings, f"{port}_url")),
+                lambda port=port: getattr(platform, port),
+            )
+            for port in PORTS
+        ]
+    rows = [
+        (
+            finding.port,
+            finding.url,
+            "ok" if finding.healthy else "DOWN",
+            finding.milliseconds,
+            f"{finding.says} {finding.cure}".strip(),
+        )
+        for finding in findings
+    ]
+    document = {"findings": findings, "kernels": kernels()}
+    out.table("Backends", ("port", "url", "state", "ms", "says"), rows, document)
+    out.say(f"Kernels: {kernels()}")
+    if not all(finding.healthy for finding in findings):
+        raise typer.Exit(1)
+
+
+def kernels() -> str:
+    """Which numeric kernels this machine runs."""
+    from nextup.algorithms import native
+
+    return native.backend()

@@ -1,0 +1,133 @@
+"""Backup and restore: everything, as one verified archive.
+
+Views are copied before the log that they were made from: after a restore the log may be ahead
+of them, which they make up for by reading on, but never behind, which would lose events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nextup import __version__
+from nextup.domain.errors import Conflict, CorruptData, InvalidInput
+from nextup.ports.backup import SupportsBackup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MANIFEST = "manifest.json"
+ORDER = (  # views first, the truth last
+    "recommendation_store",
+    "online_state",
+    "lake",
+    "files",
+    "control",
+    "catalog",
+    "event_log",
+)
+
+
+class _Manifest(msgspec.Struct):
+    """What an archive says of itself."""
+
+    made_at: datetime
+    code_version: str
+    ports: list[str]
+    sha256: dict[str, str]  # of every file, by its name in the archive
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """What was copied, or taken back in."""
+
+    archive: str
+    ports: tuple[str, ...]
+    skipped: tuple[str, ...]  # backends that keep nothing to copy
+    files: int
+    bytes: int
+
+
+def backup(ports: Mapping[str, Any], archive: Path) -> BackupReport:
+    """Write the archive; it appears under its name only when it is whole.
+
+    Raises Conflict where the file exists already.
+    """
+    if archive.exists():
+        raise Conflict(f"{archive} exists already.", cure="Choose another name.")
+    copied = [name for name in ORDER if isinstance(ports.get(name), SupportsBackup)]
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".backup-") as scratch:
+        folder = Path(scratch) / "content"
+        for name in copied:
+            (folder / name).mkdir(parents=True)
+            ports[name].backup(folder / name)
+        sums = _checksums(folder)
+        manifest = _Manifest(datetime.now(UTC), __version__, copied, sums)
+        (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        whole = Path(scratch) / "archive.tar"
+        with tarfile.open(whole, "w") as tar:
+            tar.add(folder, arcname=".")
+        whole.rename(archive)
+    skipped = tuple(name for name in ORDER if name not in copied)
+    return BackupReport(str(archive), tuple(copied), skipped, len(sums), size)
+
+
+def restore(ports: Mapping[str, Any], archive: Path) -> BackupReport:
+    """Check the whole archive, then let every backend take its copy back in.
+
+    Raises CorruptData, with nothing changed, where a file is missing or differs.
+    """
+    if not archive.is_file():
+        raise InvalidInput(f"There is no file {archive}.")
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".restore-") as scratch:
+        folder = Path(scratch)
+        manifest = _unpack(archive, folder)
+        unable = [name for name in manifest.ports if not isinstance(ports[name], SupportsBackup)]
+        if unable:
+            raise InvalidInput(
+                f"The configured {', '.join(unable)} cannot take a copy in.",
+                cure="Restore with the settings that the backup was made with.",
+            )
+        for name in reversed(manifest.ports):  # the truth first
+            ports[name].restore(folder / name)
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    skipped = tuple(name for name in ORDER if name not in manifest.ports)
+    return BackupReport(str(archive), tuple(manifest.ports), skipped, len(manifest.sha256), size)
+
+
+def _unpack(archive: Path, folder: Path) -> _Manifest:
+    damaged = "The backup is damaged; nothing was changed."
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
+    except (tarfile.TarError, OSError, EOFError, msgspec.DecodeError) as error:
+        raise CorruptData(damaged, cure=f"({error})") from error
+    found = _checksums(folder)
+    wrong = [name for name, digest in manifest.sha256.items() if found.get(name) != digest]
+    if wrong:
+        raise CorruptData(damaged, cure=f"First bad file: {wrong[0]}; {len(wrong)} in all.")
+    return manifest
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {
+        file.relative_to(folder).as_posix(): _sha256(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file != folder / MANIFEST
+    }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+

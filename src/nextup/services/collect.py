@@ -1,0 +1,103 @@
+"""The log into bronze: every event and every rejected record, exactly once.
+
+Where it stands is written in the table itself, in the transaction that adds the rows. A kill at
+any moment loses nothing: the next call goes on from what the tables say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from nextup.domain.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import narwhals as nw
+
+    from nextup.domain.events import Position
+    from nextup.ports.engine import Engine
+    from nextup.ports.event_log import EventBatch, EventLog, RejectedBatch
+
+    Report = Callable[[str, int, int], None]
+    """Called as `report(what, done, total)`."""
+
+SOURCE: Final = "events"  # whose position the lake's tables keep
+PAGE_ROWS: Final = 50_000  # read at once: rows as Python objects take about 1 kB each
+_DAY: Final = 86_400_000_000  # microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One of the log's two streams and the table it goes to."""
+
+    table: Table
+    read: Callable[[Position, int], EventBatch | RejectedBatch]
+    until: Position | None  # None: as far as it goes
+
+
+def collect(
+    log: EventLog,
+    engine: Engine,
+    *,
+    batch_rows: int,
+    until: Position | None = None,
+    report: Report | None = None,
+) -> dict[str, int]:
+    """Move what the log holds into bronze and return how many rows when there is no more.
+
+    Events are taken up to `until` (default: the log's head now, so that a busy log cannot keep
+    this from ending). Raises Conflict if another collector is at work on the same lake.
+    """
+    head = log.head() if until is None else until
+    events = _Source(Table.EVENTS, log.read, head)
+    rejected = _Source(Table.QUARANTINE, log.read_rejected, None)
+    return {
+        "events": _drain(events, engine, batch_rows, report),
+        "rejected": _drain(rejected, engine, batch_rows, report),
+    }
+
+
+def _drain(source: _Source, engine: Engine, batch_rows: int, report: Report | None) -> int:
+    start = engine.position(source.table, SOURCE)
+    goal = _ahead(start, source.until or {})
+    total = 0
+    for pages, position in _batches(source, engine, start, batch_rows):
+        written = engine.append(source.table, pages, source=SOURCE, position=position, after=start)
+        total += written
+        start = position
+        if report is not None and source.until is not None:
+            report(source.table.value, goal - _ahead(start, source.until), goal)
+    return total
+
+
+def _batches(
+    source: _Source, engine: Engine, start: Position, batch_rows: int
+) -> Iterator[tuple[list[nw.LazyFrame[Any]], Position]]:
+    """Pages of the log as frames, gathered until they make a transaction's worth."""
+    pages: list[nw.LazyFrame[Any]] = []
+    rows, position = 0, start
+    while source.until is None or _ahead(position, source.until):
+        batch = source.read(position, min(PAGE_ROWS, batch_rows - rows))
+        if not batch.rows:
+            break
+        position = batch.position
+        pages.append(engine.rows(source.table, _table_rows(source.table, batch.rows)))
+        rows += len(batch.rows)
+        if rows >= batch_rows:
+            yield pages, position
+            pages, rows = [], 0
+    if pages:
+        yield pages, position
+
+
+def _ahead(position: Position, until: Position) -> int:
+    """How many offsets are still to come."""
+    return sum(max(offset - position.get(partition, 0), 0) for partition, offset in until.items())
+
+
+def _table_rows(table: Table, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
+    if table is Table.EVENTS:
+        return [(*row, row.received_at // _DAY) for row in rows]
+    return [(*row, None) for row in rows]  # not readmitted

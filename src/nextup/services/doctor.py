@@ -1,0 +1,94 @@
+"""Look at every backend: does it open, does it answer, how fast, and what to do if not."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nextup.domain.errors import NextupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PROBE = ".doctor"  # written, read and removed
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one backend is."""
+
+    port: str
+    url: str
+    healthy: bool
+    milliseconds: float
+    says: str  # what it holds, or what is wrong
+    cure: str = ""
+
+
+def examine(port: str, url: str, backend: Callable[[], Any]) -> Finding:
+    """Open the backend and ask it something harmless; an expected error becomes a finding."""
+    started = time.perf_counter()
+    try:
+        says = _PROBES[port](backend())
+    except NextupError as error:
+        spent = (time.perf_counter() - started) * 1000
+        return Finding(port, url, False, round(spent, 1), error.message, error.cure)
+    spent = (time.perf_counter() - started) * 1000
+    return Finding(port, url, True, round(spent, 1), says)
+
+
+def _event_log(log: Any) -> str:
+    return f"{sum(log.head().values()):,} offsets used"
+
+
+def _catalog(catalog: Any) -> str:
+    return f"{catalog.count_items():,} items"
+
+
+def _lake(lake: Any) -> str:
+    tables = lake.status()
+    return f"{len(tables)} tables, {sum(table.rows for table in tables):,} rows"
+
+
+def _files(files: Any) -> str:
+    with files.create(PROBE) as stream:
+        stream.write(b"probe")
+    with files.open(PROBE) as stream:
+        answered = stream.read() == b"probe"
+    files.remove(PROBE)
+    return "written, read and removed" if answered else "gave back other bytes than it was given"
+
+
+def _store(store: Any) -> str:
+    current = store.current()
+    return f"{store.count(current):,} lists of {current}" if current else "no lists published yet"
+
+
+def _state(state: Any) -> str:
+    return f"applied up to {sum(state.position().values()):,}"
+
+
+def _control(control: Any) -> str:
+    return f"model in service: {control.current_model() or 'none yet'}"
+
+
+def _engine(engine: Any) -> str:
+    return f"{engine.name}"
+
+
+def _tracker(tracker: Any) -> str:
+    return type(tracker).__name__
+
+
+_PROBES: Mapping[str, Callable[[Any], str]] = {
+    "event_log": _event_log,
+    "catalog": _catalog,
+    "lake": _lake,
+    "files": _files,
+    "recommendation_store": _store,
+    "online_state": _state,
+    "control": _control,
+    "engine": _engine,
+    "tracker": _tracker,
+}

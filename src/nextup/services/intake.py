@@ -1,0 +1,125 @@
+"""Take events in: check the contract, append durably, and let them count at once."""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from nextup.domain.errors import BackendUnavailable
+from nextup.domain.events import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nextup.domain.events import Appended
+    from nextup.ports.event_log import EventLog
+    from nextup.services.contracts import EventContract
+    from nextup.services.stream import OnlineUpdater
+
+log = logging.getLogger(__name__)
+
+SOURCE = "api"
+AT_ONCE_ROWS = 10_000  # a longer backlog is left to the background; the caller does not wait for it
+UNKNOWN_TYPE = "unknown"
+
+
+class Fate(StrEnum):
+    """What became of a record."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"  # the log already held this event id
+    REJECTED = "rejected"  # kept in quarantine
+
+
+class Outcome(NamedTuple):
+    """What became of one record, and why."""
+
+    fate: Fate
+    event_id: str = ""  # of an event
+    rejected_id: str = ""  # of a rejection, with
+    rule: str = ""
+    reason: str = ""
+
+
+class Intake:
+    """Safe to share between threads. What it returned as accepted is durable."""
+
+    def __init__(
+        self,
+        contract: EventContract,
+        event_log: EventLog,
+        updater: OnlineUpdater,
+        *,
+        on_outcome: Callable[[str, Outcome], None] | None = None,
+    ) -> None:
+        self._contract = contract
+        self._log = event_log
+        self._updater = updater
+        self._on_outcome = on_outcome  # told the event's type and the outcome
+
+    def take(self, record: object) -> Outcome:
+        """One record: JSON bytes or text, or what it was parsed to.
+
+        Raises BackendUnavailable when it could not be made durable; the caller sends it again.
+        """
+        checked = self._contract.check(record, SOURCE)
+        if isinstance(checked, Rejected):
+            self._log.reject([checked])
+            outcome = _rejected(checked)
+            self._tell(UNKNOWN_TYPE, outcome)
+            return outcome
+        receipts = self._log.append([checked])
+        self._apply(receipts)
+        outcome = _accepted(receipts[0])
+        self._tell(checked.type, outcome)
+        return outcome
+
+    def take_many(self, records: Sequence[object]) -> list[Outcome]:
+        """A batch; bad rows go to quarantine and good ones are kept. One outcome per record."""
+        sources = [f"{SOURCE} row {row}" for row in range(len(records))]
+        checked = self._contract.check_many(records, sources)
+        if checked.rejected:
+            self._log.reject(checked.rejected)
+        receipts = self._log.append(checked.events) if checked.events else []
+        self._apply(receipts)
+        rejected = {rejection.source: rejection for rejection in checked.rejected}
+        appended = zip(checked.events, receipts, strict=True)
+        outcomes = []
+        for source in sources:
+            if source in rejected:
+                event_type, outcome = UNKNOWN_TYPE, _rejected(rejected[source])
+            else:
+                event, receipt = next(appended)
+                event_type, outcome = event.type, _accepted(receipt)
+            self._tell(event_type, outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+    def _apply(self, receipts: Sequence[Appended]) -> None:
+        """Let the events count for the next answer. They are safe already: when the state does
+        not answer, the background brings them in later."""
+        until: dict[str, int] = {}
+        for receipt in receipts:
+            until[receipt.partition] = max(until.get(receipt.partition, 0), receipt.offset + 1)
+        try:
+            self._updater.catch_up(until, max_rows=AT_ONCE_ROWS)
+        except BackendUnavailable as error:
+            log.warning("Events are in the log and count later: %s", error)
+
+    def _tell(self, event_type: str, outcome: Outcome) -> None:
+        if self._on_outcome is not None:
+            self._on_outcome(event_type, outcome)
+
+
+def _accepted(receipt: Appended) -> Outcome:
+    return Outcome(Fate.DUPLICATE if receipt.duplicate else Fate.ACCEPTED, receipt.event_id)
+
+
+def _rejected(rejection: Rejected) -> Outcome:
+    return Outcome(
+        Fate.REJECTED,
+        rejected_id=rejection.rejected_id,
+        rule=rejection.rule,
+        reason=rejection.reason,
+    )

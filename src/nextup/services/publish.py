@@ -1,0 +1,145 @@
+"""Publish: lists for everybody in a new generation beside the old one, then one switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nextup.algorithms.fusion import fuse
+from nextup.domain import tables as t
+from nextup.domain.errors import Conflict
+from nextup.domain.operations import Generation
+from nextup.domain.recommendations import PublishedList, Scored
+from nextup.domain.tables import Table
+from nextup.services.dataset import load_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nextup.algorithms.fusion import Fused
+    from nextup.ports.control import Control
+    from nextup.ports.engine import Engine
+    from nextup.ports.recommendation_store import RecommendationStore
+    from nextup.services.artifacts import Artifact
+    from nextup.services.dataset import Dataset
+    from nextup.services.train import Report
+    from nextup.settings import Settings
+
+KEPT_GENERATIONS = 3  # in the store: the one in service and two to roll back to
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What went into the store."""
+
+    generation: str
+    lists: int
+    entries: int
+
+
+def make_lists(
+    engine: Engine,
+    artifact: Artifact,
+    blend: Mapping[str, float],
+    settings: Settings,
+) -> Published:
+    """Rank everybody into `gold.recommendations`; run again, it writes the same."""
+    people = load_dataset(engine, engine.scan(Table.USER_ITEM), artifact.item_ids)
+    used = {name: weight for name, weight in blend.items() if name in artifact.components}
+    fused = fuse(
+        artifact.components,
+        used,
+        people.interactions,
+        settings.recommend.list_depth,
+        candidates=settings.recommend.candidates,
+        unwanted=people.indifferent,
+    )
+    entries = _write_table(engine, artifact, people, fused, list(used))
+    lists = int((fused.ranking.items[:, :1] >= 0).sum())
+    return Published(artifact.model_id, lists, entries)
+
+
+def publish(
+    engine: Engine,
+    store: RecommendationStore,
+    control: Control,
+    *,
+    report: Report | None = None,
+) -> Published:
+    """Copy `gold.recommendations` into a new generation of the store and put it in service.
+
+    Publishing the generation that is in service again changes nothing. Raises Conflict where
+    there are no lists: an empty generation never replaces a full one.
+    """
+    frame = engine.scan(Table.RECOMMENDATIONS)
+    columns = (t.USER_ID, t.RANK, t.ITEM_ID, t.SCORE, t.SOURCE)
+    rows = engine.arrays(frame.sort(t.USER_ID, t.RANK).select(*columns))
+    if not len(rows[t.USER_ID]):
+        raise Conflict("There are no lists to publish.", cure="`nextup pipeline run` makes them.")
+    model_id = str(engine.arrays(frame.select(t.MODEL_ID).head(1))[t.MODEL_ID][0])
+    starts = np.flatnonzero(np.r_[True, rows[t.USER_ID][1:] != rows[t.USER_ID][:-1]])
+    published = Published(model_id, len(starts), len(rows[t.USER_ID]))
+    if store.current() == model_id and store.count(model_id) == len(starts):
+        return published
+    if store.current() != model_id:
+        store.write(model_id, _lists(rows, starts, report))
+    store.switch(model_id)
+    control.save_generation(Generation(model_id, model_id, len(starts), datetime.now(UTC)))
+    _drop_old(store, control)
+    return published
+
+
+def _write_table(
+    engine: Engine, artifact: Artifact, people: Dataset, fused: Fused, sources: list[str]
+) -> int:
+    users, places = np.nonzero(fused.ranking.items >= 0)
+    items = engine.frame({"item": np.arange(len(artifact.item_ids)), t.ITEM_ID: artifact.item_ids})
+    persons = engine.frame({"user": np.arange(len(people.user_ids)), t.USER_ID: people.user_ids})
+    origins = engine.frame({"origin": np.arange(len(sources)), t.SOURCE: sources})
+    places_frame = engine.frame(
+        {
+            "user": users,
+            t.RANK: places + 1,
+            "item": fused.ranking.items[users, places].astype(np.int64),
+            t.SCORE: fused.ranking.scores[users, places].astype(np.float64),
+            "origin": fused.sources[users, places].astype(np.int64),
+            t.MODEL_ID: [artifact.model_id] * len(users),
+        }
+    )
+    named = (
+        places_frame.join(items, on="item", how="inner")
+        .join(persons, on="user", how="inner")
+        .join(origins, on="origin", how="inner")
+    )
+    return engine.replace(
+        Table.RECOMMENDATIONS, named.select(*t.COLUMNS[Table.RECOMMENDATIONS])
+    )
+
+
+def _lists(
+    rows: Mapping[str, np.ndarray], starts: np.ndarray, report: Report | None
+) -> Iterator[PublishedList]:
+    ends = [*starts[1:].tolist(), len(rows[t.USER_ID])]
+    for number, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True)):
+        place = slice(start, end)
+        scored = map(
+            Scored,
+            rows[t.ITEM_ID][place].tolist(),
+            rows[t.SCORE][place].tolist(),
+            rows[t.SOURCE][place].tolist(),
+        )
+        yield PublishedList(str(rows[t.USER_ID][start]), tuple(scored))
+        if report is not None and number % 1000 == 0:
+            report("lists", number, len(ends))
+    if report is not None:
+        report("lists", len(ends), len(ends))
+
+
+def _drop_old(store: RecommendationStore, control: Control) -> None:
+    recent = [generation.generation for generation in control.generations()][:KEPT_GENERATIONS]
+    for generation in store.generations():
+        if generation not in recent and generation != store.current():
+            store.drop(generation)

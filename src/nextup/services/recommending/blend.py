@@ -1,0 +1,50 @@
+"""Several opinions become one: each source is scaled to its best candidate, weighted, added.
+
+Scaling is linear, so that a score's parts add up and each part can be traced to its touches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nextup.services.recommending.sources import Source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blend:
+    """The common score, and how each source got into it."""
+
+    total: NDArray[np.float32]  # (n_items,)
+    sources: Sequence[Source]
+    scales: Sequence[float]  # multiplied with a source's scores: weight / best candidate
+
+    def parts(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Each source's part of the items' scores, (sources, rows)."""
+        return np.array(
+            [
+                np.maximum(source.scores[rows], 0.0) * np.float32(scale)
+                for source, scale in zip(self.sources, self.scales, strict=True)
+            ],
+            np.float32,
+        ).reshape(len(self.sources), len(rows))
+
+
+def blend(sources: Sequence[Source], allowed: NDArray[np.bool_]) -> Blend:
+    """Add the sources up. One that has no good word for any allowed item adds nothing."""
+    total = np.zeros(len(allowed), np.float32)
+    scales = []
+    for source in sources:
+        best = float(np.max(source.scores, where=allowed, initial=0.0))
+        scale = source.weight / best if best > 0 else 0.0
+        if scale > 0:
+            total += np.maximum(source.scores, 0.0) * np.float32(scale)
+        scales.append(scale)
+    return Blend(total, sources, scales)

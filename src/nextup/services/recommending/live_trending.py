@@ -1,0 +1,96 @@
+"""Trending now: the live counters, decayed, as one array; kept for a moment because reading all
+counters costs more than ranking."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from nextup.algorithms.trending import decayed_counts
+from nextup.domain.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from nextup.ports.online_state import OnlineState
+    from nextup.services.serving_model import ItemTable
+    from nextup.settings import Trending
+
+FRESH_SECONDS = 1.0
+SHARE_OF_TIME = 20  # counters that take t seconds to read are read every 20 t at most
+BUCKET_SECONDS = 3600
+KEPT_WINDOWS = 8
+
+
+class _Snapshot(NamedTuple):
+    items: ItemTable
+    scores: NDArray[np.float32]
+    stale_at: float  # monotonic seconds
+
+
+class LiveTrending:
+    """Safe to share between threads: one reads the counters, the others use what is there."""
+
+    def __init__(
+        self, state: OnlineState, settings: Trending, clock: Callable[[], datetime]
+    ) -> None:
+        self._state = state
+        self._settings = settings
+        self._clock = clock
+        self._snapshots: dict[float, _Snapshot] = {}
+        self._reading = threading.Lock()
+
+    def scores(self, items: ItemTable, window_hours: float | None = None) -> NDArray[np.float32]:
+        """Every item's decayed count, (n_items,). When the state is down, the last one known,
+        and BackendUnavailable if there is none."""
+        hours = window_hours or self._settings.window_days * 24.0
+        snapshot = self._snapshots.get(hours)
+        if snapshot is not None and snapshot.items is items and monotonic() < snapshot.stale_at:
+            return snapshot.scores
+        if snapshot is not None and snapshot.items is items and self._reading.locked():
+            return snapshot.scores
+        with self._reading:
+            return self._read(items, hours, snapshot)
+
+    def _read(self, items: ItemTable, hours: float, last: _Snapshot | None) -> NDArray[np.float32]:
+        started = monotonic()
+        try:
+            scores = self._count(items, hours)
+        except BackendUnavailable:
+            if last is None or last.items is not items:
+                raise
+            scores = last.scores
+        took = monotonic() - started
+        if len(self._snapshots) >= KEPT_WINDOWS and hours not in self._snapshots:
+            self._snapshots.pop(next(iter(self._snapshots)))
+        stale_at = monotonic() + max(FRESH_SECONDS, SHARE_OF_TIME * took)
+        self._snapshots[hours] = _Snapshot(items, scores, stale_at)
+        return scores
+
+    def _count(self, items: ItemTable, hours: float) -> NDArray[np.float32]:
+        now = self._clock()
+        now_seconds = int(now.timestamp())
+        until = now + timedelta(seconds=BUCKET_SECONDS)  # clients' clocks may be a little ahead
+        counters = self._state.trending(now - timedelta(hours=hours), until)
+        rows, times, weights = [], [], []
+        for item_id, hourly in counters.items():
+            row = items.index.get(item_id)
+            if row is not None:
+                rows += [row] * len(hourly)
+                times += [int(hour.timestamp()) + BUCKET_SECONDS // 2 for hour, _ in hourly]
+                weights += [weight for _, weight in hourly]
+        return decayed_counts(
+            np.array(rows, np.int32),
+            np.minimum(np.array(times, np.int64), now_seconds),
+            np.array(weights, np.float64),
+            n_items=len(items),
+            now=now_seconds,
+            half_life_seconds=self._settings.half_life_hours * 3600,
+        ).astype(np.float32)

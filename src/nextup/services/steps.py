@@ -1,0 +1,246 @@
+"""What each step of the pipeline does: a few lines that join the services on the context's ports."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nextup import __version__
+from nextup.domain.errors import Conflict, CorruptData, NotFound
+from nextup.domain.operations import ModelRecord
+from nextup.domain.tables import Table
+from nextup.services import registry
+from nextup.services.artifacts import Artifact, load_artifact, save_artifact
+from nextup.services.collect import SOURCE
+from nextup.services.collect import collect as collect_log
+from nextup.services.dataset import load_dataset, load_item_facts
+from nextup.services.features import make_features
+from nextup.services.histories import load_histories
+from nextup.services.judge import judge
+from nextup.services.publish import make_lists
+from nextup.services.publish import publish as publish_lists
+from nextup.services.refine import refine as refine_bronze
+from nextup.services.train import Recipe, fit_all, lineage
+
+if TYPE_CHECKING:
+    from nextup.ports.catalog import Catalog
+    from nextup.ports.control import Control
+    from nextup.ports.engine import Engine
+    from nextup.ports.event_log import EventLog
+    from nextup.ports.files import Files
+    from nextup.ports.lake import Lake
+    from nextup.ports.online_state import OnlineState
+    from nextup.ports.recommendation_store import RecommendationStore
+    from nextup.ports.tracker import Tracker
+    from nextup.services.train import Report
+    from nextup.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One run: the day it describes and the ports it works on."""
+
+    settings: Settings
+    day: date
+    until: datetime  # the first moment after the day
+    event_log: EventLog
+    catalog: Catalog
+    engine: Engine
+    lake: Lake
+    files: Files
+    recommendation_store: RecommendationStore
+    online_state: OnlineState
+    control: Control
+    tracker: Tracker
+    report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step did."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    remark: str = ""
+
+
+def collect(context: Context) -> Done:
+    """Drain the log into bronze."""
+    counts = collect_log(
+        context.event_log,
+        context.engine,
+        batch_rows=context.settings.lake.batch_rows,
+        report=context.report,
+    )
+    return Done(counts)
+
+
+def refine(context: Context) -> Done:
+    """Bring bronze's new events, and the catalogue, into silver."""
+    counts = refine_bronze(
+        context.engine,
+        context.catalog,
+        batch_rows=context.settings.lake.batch_rows,
+        report=context.report,
+    )
+    return Done(counts)
+
+
+def features(context: Context) -> Done:
+    """Condense silver, up to the end of the day, into gold."""
+    return Done(make_features(context.engine, context.settings, context.until))
+
+
+def train(context: Context) -> Done:
+    """Fit the recipe on everything up to the end of the day; the same input gives the same id."""
+    recipe = Recipe.from_settings(context.settings)
+    model_id = _model_id(context, recipe)
+    if _is_trained(context, model_id):
+        return Done({"trained": 0}, f"{model_id} is up to date")
+    items = load_item_facts(context.engine)
+    people = load_dataset(context.engine, context.engine.scan(Table.USER_ITEM), items.item_ids)
+    components = fit_all(
+        recipe,
+        people.interactions,
+        items,
+        seed=context.settings.seed,
+        threads=context.settings.threads,
+        report=context.report,
+    )
+    made = lineage(
+        context.settings,
+        recipe,
+        until=context.until.isoformat(),
+        log_position=context.lake.position(Table.INTERACTIONS, SOURCE),
+        tables={table.value: context.lake.version(table) for table in Table},
+        touches=len(people.interactions),
+        people=len(people.user_ids),
+    )
+    artifact = Artifact(model_id, datetime.now(UTC), items.item_ids, components, {}, made)
+    save_artifact(context.files, artifact)
+    record = ModelRecord(model_id, artifact.created_at, "+".join(components), {}, made)
+    context.control.save_model(record)
+    counts = {"people": len(people.user_ids), "items": len(items.item_ids)}
+    return Done({"touches": len(people.interactions), **counts, "trained": 1}, model_id)
+
+
+def evaluate(context: Context) -> Done:
+    """Ask the gate; its verdict is kept with the model."""
+    recipe = Recipe.from_settings(context.settings)
+    record = _registered(context, _model_id(context, recipe))
+    if record.verdict:
+        return Done({"people": 0}, f"{record.verdict} (as before)")
+    verdict = judge(
+        context.engine,
+        context.settings,
+        load_item_facts(context.engine),
+        context.until,
+        incumbent=_recipe_in_service(context),
+        report=context.report,
+    )
+    judged = replace(record, metrics=verdict.metrics, verdict=verdict.reason)
+    context.control.save_model(replace(judged, passed=verdict.passed))
+    people = verdict.metrics.get("people", 0)
+    return Done({"people": people, "passed": int(verdict.passed)}, verdict.reason)
+
+
+def publish(context: Context) -> Done:
+    """Put the model in service if the gate let it, with lists for everybody, and bring the
+    online state's histories up to date."""
+    recipe = Recipe.from_settings(context.settings)
+    record = _registered(context, _model_id(context, recipe))
+    remark = ""
+    if not record.passed:
+        remark = f"{record.verdict or 'not evaluated'}; "
+        record = _fallback(context, record)
+        remark += f"{record.model_id} stays in service"
+    artifact = load_artifact(context.files, record.model_id)
+    blend = artifact.lineage["recipe"]["blend"]
+    made = make_lists(context.engine, artifact, blend, context.settings)
+    published = publish_lists(
+        context.engine, context.recommendation_store, context.control, report=context.report
+    )
+    registry.promote(context.control, context.recommendation_store, record.model_id)
+    people = load_histories(
+        context.engine, context.lake, context.online_state, report=context.report
+    )
+    counts = {"lists": published.lists, "entries": made.entries, "histories": people}
+    return Done(counts, remark or f"{record.model_id} is in service")
+
+
+def _model_id(context: Context, recipe: Recipe) -> str:
+    """The day and a hash of all that goes into the model, so that equal input is recognised."""
+    settings = context.settings
+    inputs = [
+        __version__,
+        context.until.isoformat(),
+        context.lake.version(Table.INTERACTIONS),
+        context.lake.content_hash(Table.ITEMS),
+        recipe.fingerprint,
+        settings.weights.model_dump(),
+        settings.gate.model_dump(),
+        settings.seed,
+    ]
+    digest = hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()[:8]
+    return f"{context.day.isoformat()}-{digest}"
+
+
+def _is_trained(context: Context, model_id: str) -> bool:
+    if context.control.model(model_id) is None:
+        return False
+    try:
+        load_artifact(context.files, model_id)
+    except (NotFound, CorruptData):
+        return False
+    return True
+
+
+def _registered(context: Context, model_id: str) -> ModelRecord:
+    record = context.control.model(model_id)
+    if record is None:
+        raise Conflict(
+            f"Model '{model_id}' of this day and data was never trained.",
+            cure="Run the pipeline from the step 'train'.",
+        )
+    return record
+
+
+def _recipe_in_service(context: Context) -> Recipe | None:
+    current = context.control.current_model()
+    record = context.control.model(current) if current else None
+    if record is None:
+        return None
+    recipe = record.lineage["recipe"]
+    return Recipe(recipe["components"], recipe["blend"])
+
+
+def _fallback(context: Context, failed: ModelRecord) -> ModelRecord:
+    """The model in service; where there is none, popularity alone, cut out of the failed one."""
+    current = context.control.current_model()
+    if current:
+        return _registered(context, current)
+    artifact = load_artifact(context.files, failed.model_id)
+    popular = replace(
+        artifact,
+        model_id=f"{failed.model_id}-popular",
+        components={"popularity": artifact.components["popularity"]},
+        lineage={
+            **artifact.lineage,
+            "recipe": {"components": {"popularity": {}}, "blend": {"popularity": 1.0}},
+        },
+    )
+    save_artifact(context.files, popular)
+    record = ModelRecord(
+        popular.model_id,
+        popular.created_at,
+        "popularity",
+        lineage=popular.lineage,
+        verdict="in service because nothing else passed the gate",
+        passed=True,
+    )
+    context.control.save_model(record)
+    return record

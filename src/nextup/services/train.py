@@ -1,0 +1,126 @@
+"""Train: every component on the same matrix, first on the past alone to be judged, then on all."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nextup import __version__
+from nextup.algorithms import models
+from nextup.algorithms.content import ItemTerms, title_words
+from nextup.domain.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nextup.algorithms.components import Component, Fitted
+    from nextup.algorithms.interactions import Interactions
+    from nextup.services.dataset import ItemFacts
+    from nextup.settings import Settings
+
+    Report = Callable[[str, int, int], None]
+    """Called as `report(what, done, total)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is trained and how it is blended; equal recipes on equal data give equal models."""
+
+    components: Mapping[str, Mapping[str, Any]]  # each one's settings, by name
+    blend: Mapping[str, float]  # each one's weight in a list
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Recipe:
+        """The components and weights that `nextup.toml` asks for."""
+        blend = settings.recommend
+        return cls(
+            {
+                "popularity": {},
+                "als": settings.als.model_dump() | {"keep_users": False},  # fold-in serves all
+                "item_item": settings.item_item.model_dump(),
+                "content": {},
+            },
+            {
+                "als": blend.blend_factors,
+                "item_item": blend.blend_neighbours,
+                "content": blend.blend_content,
+                "popularity": blend.blend_popular,
+            },
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal recipes, short enough to read aloud."""
+        text = msgspec.json.encode([self.components, self.blend], order="sorted")
+        return hashlib.sha256(text).hexdigest()[:8]
+
+
+def fit_all(
+    recipe: Recipe,
+    interactions: Interactions,
+    items: ItemFacts,
+    *,
+    seed: int,
+    threads: int = 0,
+    warm_start: Mapping[str, Fitted] | None = None,
+    report: Report | None = None,
+) -> dict[str, Fitted]:
+    """Fit every component of the recipe on the same people and items.
+
+    Raises Conflict where there is nothing to learn from.
+    """
+    if not len(interactions):
+        raise Conflict("There is nothing to learn from yet.", cure="Ingest events, then refine.")
+    fitted: dict[str, Fitted] = {}
+    for name, given in recipe.components.items():
+        fitted[name] = _component(name, given, items, threads).fit(
+            interactions,
+            seed=seed,
+            warm_start=(warm_start or {}).get(name),
+            progress=_progress(report, name),
+        )
+    return fitted
+
+
+def _component(
+    name: str, given: Mapping[str, Any], items: ItemFacts, threads: int
+) -> Component:
+    """The configured component; the content model also gets what the items say."""
+    extra: dict[str, Any] = {}
+    if name == "content":
+        extra["features"] = item_terms(items)
+    if "threads" in models.settings_of(name):  # no part of the recipe: results don't depend on it
+        extra["threads"] = threads
+    return models.component(name, **given, **extra)
+
+
+def item_terms(items: ItemFacts) -> ItemTerms:
+    """The words by which items are alike."""
+    return ItemTerms.from_tokens(
+        {
+            "genres": items.genres,
+            "makers": items.makers,
+            "keywords": items.keywords,
+            "title": [title_words(title) for title in items.titles],
+        }
+    )
+
+
+def lineage(settings: Settings, recipe: Recipe, **facts: Any) -> dict[str, Any]:
+    """What a model was made from, so that it can be made again."""
+    return {
+        "code_version": __version__,
+        "seed": settings.seed,
+        "recipe": {"components": recipe.components, "blend": recipe.blend},
+        "weights": settings.weights.model_dump(),
+        **facts,
+    }
+
+
+def _progress(report: Report | None, name: str) -> Callable[[int, int], None] | None:
+    if report is None:
+        return None
+    return lambda done, total: report(name, done, total)

@@ -1,0 +1,116 @@
+"""What each setting means, read from the comments beside the defaults in `settings.py`.
+
+A setting is documented once, where it is declared; `nextup init` and the manual both take it
+from here, so they cannot disagree with the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import tokenize
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nextup.settings import Section, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+HIDDEN = frozenset({"home"})  # not settings of the file
+
+
+@dataclass(frozen=True, slots=True)
+class SettingReference:
+    """One key of the `nextup.toml`."""
+
+    section: str  # empty for the top
+    key: str
+    type: str
+    default: Any
+    meaning: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides the key."""
+        return "NEXTUP_" + "__".join(part for part in (self.section, self.key) if part).upper()
+
+
+def reference() -> list[SettingReference]:
+    """Every setting, top-level keys first, in the order of the source."""
+    top = [one for one in _of(Settings, "")]
+    sections = [
+        one
+        for name, field in Settings.model_fields.items()
+        if _is_section(field)
+        for one in _of(type(field.default), name)
+    ]
+    return top + sections
+
+
+def section_meanings() -> dict[str, str]:
+    """The first sentence about each section, by its name."""
+    return {
+        name: inspect.getdoc(type(field.default)) or ""
+        for name, field in Settings.model_fields.items()
+        if _is_section(field)
+    }
+
+
+def example_toml() -> str:
+    """A `nextup.toml` with every default in it, commented out and explained."""
+    lines = ["# Nextup's settings. A line that is commented out shows the default.", ""]
+    meanings = section_meanings()
+    section = ""
+    for one in reference():
+        if one.section != section:
+            section = one.section
+            lines += ["", f"# {meanings[section].splitlines()[0]}", f"[{section}]"]
+        meaning = f"  # {one.meaning}" if one.meaning else ""
+        lines.append(f"# {one.key} = {_toml(one.default)}{meaning}")
+    return "\n".join(lines) + "\n"
+
+
+def _of(model: type[BaseModel], section: str) -> Iterator[SettingReference]:
+    comments = _comments(model)
+    for key, field in model.model_fields.items():
+        if key in HIDDEN or _is_section(field):
+            continue
+        yield SettingReference(
+            section, key, _type_name(field), field.default, comments.get(key, "")
+        )
+
+
+def _is_section(field: FieldInfo) -> bool:
+    return isinstance(field.default, Section)
+
+
+def _comments(model: type[BaseModel]) -> dict[str, str]:
+    """The comment at the end of the line on which each key is declared."""
+    found: dict[str, str] = {}
+    key = ""
+    for token in tokenize.generate_tokens(io.StringIO(inspect.getsource(model)).readline):
+        if token.type == tokenize.NAME and token.start[1] == 4 and token.string in model.model_fields:
+            key = token.string
+        elif token.type == tokenize.COMMENT and key:
+            found[key] = token.string.lstrip("# ")
+        elif token.type == tokenize.NEWLINE:
+            key = ""
+    return found
+
+
+def _type_name(field: FieldInfo) -> str:
+    annotation = field.annotation
+    values = getattr(annotation, "__args__", None)
+    if values and all(isinstance(value, str) for value in values):
+        return " | ".join(values)
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)

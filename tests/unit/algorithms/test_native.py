@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nextup.algorithms import native
+from nextup.algorithms.interactions import Interactions
+from nextup.algorithms.native import twins
+
+compiled = native.compiled()
+needs_compiled = pytest.mark.skipif(compiled is None, reason="the kernels were not compiled")
+both = pytest.mark.parametrize(
+    "kernels", [pytest.param(compiled, marks=needs_compiled, id="compiled"), twins]
+)
+
+
+def random_matrix(rows: int, columns: int, nnz: int, seed: int) -> native.Sparse:
+    rng = np.random.default_rng(seed)
+    touches = Interactions.from_pairs(
+        rng.integers(0, rows, nnz),
+        rng.integers(0, columns, nnz),
+        rng.uniform(0.2, 3, nnz),
+        n_users=rows,
+        n_items=columns,
+    )
+    return native.Sparse.of(touches)
+
+
+def transposed_by(kernels, matrix: native.Sparse, threads: int):
+    nnz = len(matrix.indices)
+    out = np.empty(matrix.columns + 1, np.int64), np.empty(nnz, np.int32), np.empty(nnz, np.float32)
+    kernels.transpose(*matrix[:3], *out, threads)
+    return out
+
+
+def solved_by(kernels, matrix, fixed, threads=2, jacobi=0, steps=2, tolerance=0.0, offset=0.0):
+    rng = np.random.default_rng(1)
+    solutions = rng.standard_normal((matrix.rows, fixed.shape[1])).astype(np.float32)
+    dense = np.linspace(2, 0, fixed.shape[1], dtype=np.float32)
+    ridge = np.linspace(0.5, 1.5, matrix.rows, dtype=np.float32)
+    kernels.solve_rows(
+        *matrix[:3], matrix.values, offset, fixed, dense, ridge,
+        jacobi, steps, tolerance, solutions, threads,
+    )  # fmt: skip
+    return solutions
+
+
+def vectors(n: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, width)).astype(np.float32) * 0.3
+
+
+def ranked_by(kernels, queries, items, seen, limit, threads=2):
+    norms = np.linalg.norm(items, axis=1)
+    ids = np.argsort(-norms, kind="stable").astype(np.int32)
+    best = np.empty((len(queries), limit), np.int32), np.empty((len(queries), limit), np.float32)
+    kernels.rank(queries, items, norms[ids], ids, seen.indptr, seen.indices, *best, threads)
+    return best
+
+
+def test_the_backend_says_its_name():
+    """What does the work is known by name, and is the compiled module where it was built."""
+    assert native.backend() in {"avx512", "avx2", "plain", "numpy"}
+    if compiled is not None and os.environ.get("NEXTUP_NATIVE") != "0":
+        assert native.backend() == compiled.instruction_set()
+
+
+def test_the_twins_can_be_forced():
+    """NEXTUP_NATIVE=0 makes NumPy do the work, whatever was compiled."""
+    code = "from nextup.algorithms import native; print(native.backend())"
+    environment = os.environ | {"NEXTUP_NATIVE": "0"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "numpy"
+
+
+@both
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (40, 7, 0), (60, 9, 300), (5, 50, 100)])
+def test_transposing_gives_the_columns_in_row_order(kernels, threads, shape):
+    """Every column holds its touches by ascending row, whatever the number of threads."""
+    matrix = random_matrix(*shape, seed=3)
+    indptr, indices, values = transposed_by(kernels, matrix, threads)
+    dense = np.zeros((matrix.rows, matrix.columns), np.float32)
+    dense[np.repeat(np.arange(matrix.rows), np.diff(matrix.indptr)), matrix.indices] = matrix.values
+    column, row = np.nonzero(dense.T)
+    assert np.array_equal(np.repeat(np.arange(matrix.columns), np.diff(indptr)), column)
+    assert np.array_equal(indices, row)
+    assert np.array_equal(values, dense.T[column, row])
+
+
+@both
+@pytest.mark.parametrize("jacobi", [0, 1])
+@pytest.mark.parametrize("width", [16, 48, 128])
+def test_enough_steps_solve_every_row_exactly(kernels, jacobi, width):
+    """With steps to spare the answer is that of a dense solver; rows without touches are zero."""
+    matrix = random_matrix(30, 20, 200, seed=4)._replace(columns=20)
+    fixed = vectors(20, width)
+    found = solved_by(
+        kernels, matrix, fixed, jacobi=jacobi, steps=300, tolerance=1e-7, offset=0.25
+    )
+    dense = np.diag(np.linspace(2, 0, width))
+    ridge = np.linspace(0.5, 1.5, matrix.rows)
+    for row in range(matrix.rows):
+        touched = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        y = fixed[matrix.indices[touched]].astype(np.float64)
+        w = matrix.values[touched].astype(np.float64)
+        system = dense + ridge[row] * np.eye(width) + (y.T * w) @ y
+        right = np.linalg.solve(system, y.T @ (w + 0.25)) if len(w) else np.zeros(width)
+        assert found[row] == pytest.approx(right, abs=1e-5)
+
+
+@needs_compiled
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("jacobi", [0, 1])
+@pytest.mark.parametrize("shape", [(50, 30, 400), (3, 4000, 9000), (1, 1, 1)])
+def test_a_few_steps_are_the_same_steps(steps, jacobi, shape):
+    """Compiled kernel and twin agree after any number of steps, long rows included."""
+    matrix = random_matrix(*shape, seed=5)
+    fixed = vectors(shape[1], 64)
+    ours, twin = (
+        solved_by(kernels, matrix, fixed, jacobi=jacobi, steps=steps)
+        for kernels in (compiled, twins)
+    )
+    assert ours == pytest.approx(twin, abs=2e-5)
+
+
+@needs_compiled
+def test_a_row_longer_than_the_panel_is_solved_like_any_other():
+    """A row whose vectors do not fit into the cache gets the twin's answer."""
+    matrix = random_matrix(2, 3000, 12000, seed=6)
+    fixed = vectors(3000, 256)
+    ours, twin = (solved_by(kernels, matrix, fixed, steps=2) for kernels in (compiled, twins))
+    assert ours == pytest.approx(twin, abs=5e-5)
+
+
+@needs_compiled
+def test_threads_do_not_change_solutions():
+    """Rows are solved alone, so one thread and five give the same bits."""
+    matrix = random_matrix(500, 60, 4000, seed=7)
+    fixed = vectors(60, 32)
+    one, five = (solved_by(compiled, matrix, fixed, threads=threads) for threads in (1, 5))
+    assert np.array_equal(one, five)
+
+
+@both
+def test_one_row_is_solved_like_many(kernels):
+    """The short way for one row gives what the long way gives."""
+    matrix = random_matrix(1, 40, 25, seed=8)
+    fixed = vectors(40, 64)
+    dense = np.linspace(2, 0, 64, dtype=np.float32)
+    one, many = np.zeros(64, np.float32), np.zeros((1, 64), np.float32)
+    kernels.solve_row(matrix.indices, matrix.values, 0.5, fixed, dense, 0.7, 90, 1e-6, one)
+    kernels.solve_rows(
+        *matrix[:3], matrix.values, 0.5, fixed, dense, np.full(1, 0.7, np.float32), 0, 90, 1e-6,
+        many, 1,
+    )  # fmt: skip
+    assert one == pytest.approx(many[0], abs=1e-6)
+
+
+@needs_compiled
+@settings(deadline=None, max_examples=60)
+@given(
+    people=st.integers(1, 150),
+    n_items=st.integers(1, 400),
+    width=st.sampled_from([16, 32, 80]),
+    limit=st.integers(1, 40),
+    spread=st.sampled_from([0.0, 1.0, 3.0]),
+    seed=st.integers(0, 1000),
+)
+def test_ranking_agrees_with_its_twin(people, n_items, width, limit, spread, seed):
+    """Products small enough to be exact rank the same in both, ties and exclusions included."""
+    rng = np.random.default_rng(seed)
+    queries = rng.integers(-2, 3, (people, width)).astype(np.float32)
+    items = rng.integers(-2, 3, (n_items, width)).astype(np.float32)
+    items *= np.round(2 ** rng.normal(0, spread, (n_items, 1))).astype(np.float32)
+    seen = random_matrix(people, n_items, people * 3, seed)
+    ours = ranked_by(compiled, queries, items, seen, limit)
+    twin = ranked_by(twins, queries, items, seen, limit)
+    assert np.array_equal(ours[0], twin[0])
+    assert np.array_equal(ours[1], twin[1])
+
+
+@needs_compiled
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 60), st.integers(1, 80), st.integers(1, 12), st.integers(0, 500))
+def test_neighbours_agree_with_their_twin(people, n_items, limit, seed):
+    """Neighbour lists and the rankings made from them are the same in both."""
+    matrix = random_matrix(people, n_items, people * 4, seed)
+    matrix = matrix._replace(values=np.ceil(matrix.values))  # sums of whole numbers are exact
+    other = matrix.transposed(2)
+    found = []
+    for kernels in (compiled, twins):
+        lists = np.empty((n_items, limit), np.int32), np.empty((n_items, limit), np.float32)
+        kernels.neighbours(*other[:3], *matrix[:3], *lists, 2)
+        best = np.empty((people, 7), np.int32), np.empty((people, 7), np.float32)
+        for exclude in (0, 1):
+            kernels.rank_neighbours(*matrix[:3], *lists, exclude, *best, 2)
+            found.append([array.copy() for array in (*lists, *best)])
+    for ours, twin in ((found[0], found[2]), (found[1], found[3])):
+        assert all(np.array_equal(a, b) for a, b in zip(ours, twin, strict=True))
+
+
+@both
+def test_indices_out_of_range_are_refused(kernels):
+    """An index beyond the catalogue is an error, never a read of foreign memory."""
+    matrix = random_matrix(3, 10, 12, seed=9)
+    with pytest.raises(ValueError, match="out of range"):
+        solved_by(kernels, matrix, vectors(5, 16))
+
+
+@needs_compiled
+def test_arrays_of_the_wrong_kind_are_refused():
+    """Wrong numbers, shapes and read-only outputs are errors in words."""
+    matrix = random_matrix(3, 10, 12, seed=9)
+    with pytest.raises(ValueError, match="type of number"):
+        solved_by(compiled, matrix, vectors(10, 16).astype(np.float64))
+    with pytest.raises(ValueError, match="multiple of 16"):
+        solved_by(compiled, matrix, vectors(10, 10))
+    with pytest.raises(ValueError, match="fit together"):
+        solved_by(compiled, matrix._replace(values=matrix.values[1:]), vectors(10, 16))
+    with pytest.raises(TypeError, match="arguments"):
+        compiled.solve_rows(1)
+    fixed = np.zeros(16, np.float32)
+    fixed.flags.writeable = False
+    with pytest.raises((ValueError, BufferError)):
+        compiled.solve_row(
+            matrix.indices, matrix.values, 0.0, vectors(10, 16), fixed, 1.0, 9, 0.0, fixed
+        )
