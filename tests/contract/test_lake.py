@@ -406,7 +406,7 @@ def test_damaged_file_is_named(lake: DeltaLake, tmp_path: Path, how: str) -> Non
 
 
 def test_rotten_bytes_are_named(lake: DeltaLake, tmp_path: Path) -> None:
-    """Bytes that changed on disk raise CorruptData with table and file, and are left as they are."""
+    """Bytes that changed on disk raise CorruptData with table and file, and stay as they are."""
     lake.append(Table.EVENTS, events(*range(24)))
     (file,) = data_files(tmp_path, Table.EVENTS)
     damage_middle(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,17 +11,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.contract.backends import (
     ALL,
-    DURABLE,
     HOSTILE_IDS,
-    WEIGHTS,
     WINDOW_DAYS,
     Place,
-    kill_at_line,
     places,
 )
+from tests.contract.log_rows import (
+    HOUR,
+    NOON,
+    after,
+    counters,
+    cuts,
+    histories,
+    portions,
+    row,
+    streams,
+    touch,
+)
 
-from nextup.domain.events import START, LogRow, to_microseconds
-from nextup.domain.recommendations import Because, Level, Recommendation, ServedList, Touch
+from nextup.domain.events import START, LogRow
+from nextup.domain.recommendations import Because, Level, Recommendation, ServedList
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +38,6 @@ if TYPE_CHECKING:
 
     from nextup.ports.online_state import OnlineState
 
-NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 PAST = datetime(2001, 1, 1, tzinfo=UTC)
 
@@ -46,55 +52,8 @@ def state(place: Place) -> OnlineState:
     return place.online_state()
 
 
-def row(
-    offset: int,
-    user_id: str = "ada",
-    item_id: str = "film",
-    *,
-    type: str = "view",  # noqa: A002 - as the log calls it
-    at: datetime = NOON,
-    value: float | None = None,
-    partition: str = "0",
-) -> LogRow:
-    moment = to_microseconds(at)
-    return LogRow(
-        partition,
-        offset,
-        moment,
-        f"e{partition}-{offset}",
-        type,
-        user_id,
-        item_id,
-        moment,
-        value,
-        None,
-        None,
-        None,
-    )
-
-
-def touch(one: LogRow) -> Touch:
-    return Touch(one.item_id, one.type, one.value, one.occurred_at, one.offset)
-
-
-def after(rows: Sequence[LogRow]) -> dict[str, int]:
-    """The position behind all of the rows."""
-    position: dict[str, int] = {}
-    for one in rows:
-        position[one.partition] = max(position.get(one.partition, 0), one.offset + 1)
-    return position
-
-
 def apply(state: OnlineState, *rows: LogRow) -> None:
     state.apply(rows, after(rows))
-
-
-def histories(rows: Sequence[LogRow]) -> dict[str, list[Touch]]:
-    people: defaultdict[str, list[Touch]] = defaultdict(list)
-    for one in rows:
-        if one.type != "impression":
-            people[one.user_id].append(touch(one))
-    return people
 
 
 def all_trending(state: OnlineState) -> Mapping[str, Sequence[tuple[datetime, float]]]:
@@ -378,63 +337,6 @@ def test_two_updaters_count_once(state: OnlineState) -> None:
     assert state.position() == {"0": 600}
 
 
-acts = st.tuples(
-    st.integers(0, 3),  # whose
-    st.sampled_from("abc"),
-    st.sampled_from([*WEIGHTS, "impression"]),
-    st.integers(-200, 200),  # minutes from noon
-    st.none() | st.floats(0.5, 5),
-    st.integers(1, 3),  # offsets to the next one: a log may have gaps
-)
-
-
-def log(drawn: Sequence[tuple[int, str, str, int, float | None, int]]) -> list[LogRow]:
-    """Two partitions in the order in which they were appended to."""
-    next_offset = {"p0": 0, "p1": 2}
-    rows = []
-    for person, item_id, kind, minutes, value, step in drawn:
-        partition = f"p{person % 2}"
-        rows.append(
-            row(
-                next_offset[partition],
-                f"user-{person}",
-                item_id,
-                type=kind,
-                at=NOON + timedelta(minutes=minutes),
-                value=value,
-                partition=partition,
-            )
-        )
-        next_offset[partition] += step
-    return rows
-
-
-streams = st.lists(acts, max_size=25).map(log)
-cuts = st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25)), max_size=6)
-
-
-def portions(rows: Sequence[LogRow], cuts: Sequence[tuple[int, int]]) -> Iterator[Sequence[LogRow]]:
-    """What a reader gets that is killed and starts again from somewhere before."""
-    reached = 0
-    for back, forth in [*cuts, (0, len(rows))]:
-        start = max(0, reached - back)
-        reached = min(len(rows), max(reached, start + forth))
-        yield rows[start:reached]
-
-
-def counters(rows: Sequence[LogRow]) -> dict[str, dict[datetime, float]]:
-    times = Counter(
-        (one.item_id, one.type, one.occurred_at // 3_600_000_000)
-        for one in rows
-        if WEIGHTS.get(one.type, 0) > 0
-    )
-    expected: defaultdict[str, defaultdict[datetime, float]]
-    expected = defaultdict(lambda: defaultdict(float))
-    for (item_id, kind, hour), number in times.items():
-        expected[item_id][datetime.fromtimestamp(hour * 3600, UTC)] += number * WEIGHTS[kind]
-    return {item_id: dict(hours) for item_id, hours in expected.items()}
-
-
 properties = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -487,57 +389,3 @@ def test_closing_twice_does_nothing(state: OnlineState) -> None:
     """Whoever opens closes, and may do so again."""
     state.close()
     state.close()
-
-
-REOPENED = [
-    pytest.param(
-        "memory://",
-        id="memory",
-        marks=pytest.mark.xfail(reason="memory ends with its process", strict=True),
-    ),
-    *DURABLE,
-]
-
-
-@pytest.mark.parametrize("place", REOPENED, indirect=True)
-def test_the_state_outlives_a_restart(place: Place) -> None:
-    """History, counters, position and served lists are there when it is opened again."""
-    state = place.online_state()
-    one = row(0)
-    apply(state, one)
-    state.save_served(served("t"), FAR)
-    state.close()
-    again = place.online_state()
-    assert again.position() == {"0": 1}
-    assert again.history("ada") == [touch(one)]
-    assert all_trending(again) == {"film": [(NOON, 1.0)]}
-    assert again.served("t") == served("t")
-
-
-APPLYING = """
-from tests.contract.test_online_state import after, row
-
-state = place.online_state()
-rows = [row(n, f"user-{n % 7}", f"item-{n % 3}") for n in range(2_000)]
-for start in range(0, len(rows), 20):
-    print(start, flush=True)
-    state.apply(rows[start : start + 20], after(rows[start : start + 20]))
-"""
-
-
-@pytest.mark.parametrize("place", DURABLE, indirect=True)
-@pytest.mark.parametrize("line", [1, 2, 7, 20, 55])
-def test_a_killed_updater_leaves_whole_batches(place: Place, line: int) -> None:
-    """SIGKILL anywhere: histories and counters are exactly those of the log up to the position,
-    and a replay from the start completes them."""
-    kill_at_line(place.run(APPLYING), line)
-    state = place.online_state()
-    rows = [row(n, f"user-{n % 7}", f"item-{n % 3}") for n in range(2_000)]
-    reached = state.position().get("0", 0)
-    assert reached % 20 == 0
-    for part in (rows[:reached], rows):
-        apply(state, *part)
-        for n in range(7):
-            assert state.history(f"user-{n}") == histories(part).get(f"user-{n}", [])
-        found = {item_id: dict(hours) for item_id, hours in all_trending(state).items()}
-        assert found == counters(part)

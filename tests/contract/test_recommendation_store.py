@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.contract.backends import ALL, DURABLE, HOSTILE_IDS, Place, kill_at_line, places
+from tests.contract.backends import ALL, HOSTILE_IDS, Place, places
 
 from nextup.domain.errors import Conflict, InvalidInput, NotFound
 from nextup.domain.recommendations import PublishedList, Scored
@@ -361,79 +361,3 @@ def test_closing_twice_does_nothing(store: RecommendationStore) -> None:
     """Whoever opens closes, and may do so again."""
     store.close()
     store.close()
-
-
-REOPENED = [
-    pytest.param(
-        "memory://",
-        id="memory",
-        marks=pytest.mark.xfail(reason="memory ends with its process", strict=True),
-    ),
-    *DURABLE,
-]
-
-
-@pytest.mark.parametrize("place", REOPENED, indirect=True)
-def test_lists_outlive_a_restart(place: Place) -> None:
-    """What was written is there when the store is opened again."""
-    store = place.recommendation_store()
-    in_service(store, "g1", published("ada", "film"))
-    store.close()
-    again = place.recommendation_store()
-    assert again.current() == "g1"
-    assert again.read("ada") == published("ada", "film")
-
-
-@pytest.mark.parametrize("place", DURABLE, indirect=True)
-def test_tenants_are_apart(place: Place) -> None:
-    """A store with another prefix in the same database has lists of its own."""
-    in_service(place.recommendation_store(), "g1", published("ada", "film"))
-    neighbour = Place(place.url, place.home, f"{place.prefix}n_")
-    other = neighbour.recommendation_store()
-    assert other.current() is None
-    assert other.read("ada") is None
-    neighbour.clean()
-
-
-PUBLISHING = """
-from nextup.domain.recommendations import PublishedList, Scored
-
-def lists():
-    places = (Scored("new", 1.0, "factors"),) * 20
-    for number in range(8_000):
-        if number % 500 == 0:
-            print(number, flush=True)
-        yield PublishedList(f"user-{number}", places)
-
-store = place.recommendation_store()
-store.write("g2", lists())
-print("written", flush=True)
-store.switch("g2")
-print("switched", flush=True)
-store.close()
-"""
-
-
-@pytest.mark.parametrize("place", DURABLE, indirect=True)
-@pytest.mark.parametrize("line", [1, 5, 6, 11, 16, 17])
-def test_a_publish_that_was_killed_can_be_run_again(place: Place, line: int) -> None:
-    """SIGKILL anywhere in a publish: readers keep the old generation until the new one is whole,
-    and publishing again completes it, with each list once."""
-    store = place.recommendation_store()
-    in_service(store, "g1", published("user-1", "old"))
-    printed = kill_at_line(place.run(PUBLISHING), line)
-    if store.current() == "g1":
-        assert store.read("user-1") == published("user-1", "old")
-    else:
-        assert "written" in printed
-        assert store.count("g2") == 8_000
-        store.switch("g1")
-    whole = (
-        PublishedList(f"user-{n}", (Scored("new", 1.0, "factors"),) * 20) for n in range(8_000)
-    )
-    assert store.write("g2", whole) == 8_000
-    store.switch("g2")
-    assert store.count("g2") == 8_000
-    found = store.read("user-7999")
-    assert found is not None
-    assert len(found.items) == 20

@@ -8,10 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.api_world import BOOKS, FILMS, catalogue, served, train
 
 from nextup.domain.events import START
-from nextup.entrypoints.api.server import ApiServer, bind
-from tests.integration.api_world import BOOKS, FILMS, catalogue, served, train
+from nextup.entrypoints.api.server import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -109,16 +109,22 @@ class Database:
         dialect = dialect_class(paramstyle="qmark" if self.is_sqlite else "format")
         return str(statement.compile(dialect=dialect))
 
+    @contextmanager
+    def driver(self) -> Iterator[sqlite3.Connection]:
+        """SQLite's own connection, for what SQL has no words for."""
+        with self._at_the_wall():
+            connection = self._engine.raw_connection()
+            try:
+                yield cast("sqlite3.Connection", connection.driver_connection)
+            finally:
+                connection.close()
+
     def checkpoint(self) -> None:
         """Fold SQLite's write-ahead log into the file and empty it; elsewhere do nothing."""
         if not self.is_sqlite:
             return
-        with self._at_the_wall():
-            connection = self._engine.raw_connection()
-            try:
-                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                connection.close()
+        with self.driver() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

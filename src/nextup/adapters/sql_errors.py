@@ -93,7 +93,8 @@ def _from_server(cause: BaseException | None, url: URL) -> NextupError:
         return BackendUnavailable(
             f"{where} is read-only.", cure="Point the URL at the primary server."
         )
-    if state.startswith(("22", "23")) or type(cause).__name__ == "DataError":
+    unknown_type = not state and "cannot adapt" in said  # found by the driver, before sending
+    if state.startswith(("22", "23")) or type(cause).__name__ == "DataError" or unknown_type:
         return InvalidInput(_CANNOT_STORE.format(said=said))
     return BackendUnavailable(f"{where} failed: {said}.", cure=_ASK_SERVER_CURE)
 

@@ -64,7 +64,7 @@ class AudienceConfig:
     trend_days: float = 5.0  # how long something is talked about
     follow_share: float = 0.2  # visits to something with a maker or keyword of the one before
     mood_share: float = 0.75  # visits that stay with the session's mood among a person's tastes
-    repeat_share: float = 0.1  # second visits to an item that are kept; they end at the click
+    repeat_share: float = 0.1  # later visits to an item that are kept; they end at the click
     rating_share: float = 0.3  # clicks that are rated
 
 
@@ -188,11 +188,17 @@ def draw_visits(
     item[trending] = talked_about[window[trending], rng.integers(3, size=len(trending))]
     _follow(rng, config, items, item, _position(session))
 
-    pair = sessions.user[session] * len(items) + item
-    first = np.zeros(len(pair), np.bool_)
-    first[np.unique(pair, return_index=True)[1]] = True
-    keep = first | (rng.random(len(pair)) < config.repeat_share)
+    first = _first(sessions.user[session] * len(items) + item)
+    again = _first(session * len(items) + item) & (rng.random(len(item)) < config.repeat_share)
+    keep = first | again
     return Visits(session[keep], item[keep], ~first[keep])
+
+
+def _first(keys: Ints) -> NDArray[np.bool_]:
+    """Whether each key occurs for the first time."""
+    first = np.zeros(len(keys), np.bool_)
+    first[np.unique(keys, return_index=True)[1]] = True
+    return first
 
 
 def _prior(config: AudienceConfig, items: Sequence[Item]) -> Floats:

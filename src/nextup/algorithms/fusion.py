@@ -13,6 +13,7 @@ import numpy as np
 
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.evaluation import rank_everyone
+from nextup.algorithms.selection import BLOCK_BYTES, best_rows
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from nextup.algorithms.components import Fitted
     from nextup.algorithms.interactions import Interactions
 
-BLOCK = 8192  # people at a time: bounds the memory of the candidates
+BLOCK = 8192  # people whose candidates are held at a time
 
 
 class Fused(NamedTuple):
@@ -69,69 +70,60 @@ def fuse_blocks(
     candidates: int,
     unwanted: NDArray[np.int64] | None = None,
 ) -> Iterator[Fused]:
-    """Like `fuse`, a block of people at a time, in order."""
+    """Like `fuse`, some people at a time, in order."""
     used = {name: fitted for name, fitted in models.items() if weights.get(name, 0) > 0}
     if not used:
         raise InvalidInput("No model has a weight in the blend.", cure="Set one of blend_*.")
     for start in range(0, interactions.n_users, BLOCK):
-        block = _people(interactions, start, min(start + BLOCK, interactions.n_users))
+        people = _people(interactions, start, min(start + BLOCK, interactions.n_users))
         proposals = [
-            (weights[name], rank_everyone(fitted, block, max(candidates, limit)))
+            _shares(weights[name], rank_everyone(fitted, people, max(candidates, limit)))
             for name, fitted in used.items()
         ]
-        keys, parts = _shares(proposals, interactions.n_items)
-        scores = parts.sum(axis=0)
-        if unwanted is not None:
-            scores[_contains(unwanted, keys + start * interactions.n_items)] = -np.inf
-        yield _best(keys, scores, parts, block.n_users, interactions.n_items, limit)
+        yield from _blend(proposals, start, people, limit, unwanted)
 
 
-def _shares(
-    proposals: list[tuple[float, Ranking]], n_items: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """All proposed pairs, ascending, (p,), and each model's weighted share of each, (models, p)."""
-    pairs, values = [], []
-    for weight, ranking in proposals:
-        people = np.arange(len(ranking.items), dtype=np.int64)[:, None]
-        found = (ranking.items >= 0) & (ranking.scores > 0)
-        best = np.maximum(ranking.scores[:, :1], np.finfo(np.float32).tiny)
-        pairs.append((people * n_items + ranking.items)[found])
-        values.append((weight * ranking.scores / best)[found])
-    keys = np.unique(np.concatenate(pairs))
-    parts = np.zeros((len(proposals), len(keys)), np.float32)
-    for model, (pair, value) in enumerate(zip(pairs, values, strict=True)):
-        parts[model, np.searchsorted(keys, pair)] = value
-    return keys, parts
+def _shares(weight: float, ranking: Ranking) -> Ranking:
+    """The model's candidates with their weighted share of its best score, 0 where there is none."""
+    best = np.maximum(ranking.scores[:, :1], np.finfo(np.float32).tiny)
+    shares = np.where(ranking.items >= 0, np.maximum(ranking.scores, 0) / best, 0)
+    return Ranking(ranking.items, (weight * shares).astype(np.float32))
 
 
-def _best(
-    keys: NDArray[np.int64],
-    scores: NDArray[np.float32],
-    parts: NDArray[np.float32],
-    n_users: int,
-    n_items: int,
+def _blend(
+    proposals: list[Ranking],
+    first: int,
+    people: Interactions,
     limit: int,
-) -> Fused:
-    order = np.lexsort((-scores, keys // n_items))  # stable, so equal scores stay by item
-    order = order[np.isfinite(scores[order])]
-    people = keys[order] // n_items
-    place = np.arange(len(order)) - np.searchsorted(people, np.arange(n_users))[people]
-    kept = place < limit
-    order, people, place = order[kept], people[kept], place[kept]
-    items = np.full((n_users, limit), -1, np.int32)
-    best = np.full((n_users, limit), -np.inf, np.float32)
-    sources = np.full((n_users, limit), -1, np.int8)
-    items[people, place] = keys[order] % n_items
-    best[people, place] = scores[order]
-    sources[people, place] = parts[:, order].argmax(axis=0)
-    return Fused(Ranking(items, best), sources)
+    unwanted: NDArray[np.int64] | None,
+) -> Iterator[Fused]:
+    """Add the shares up in dense scores, as many people at a time as fit into BLOCK_BYTES."""
+    n_items = people.n_items
+    step = max(1, BLOCK_BYTES // (4 * max(n_items, 1) * len(proposals)))
+    for start in range(0, people.n_users, step):
+        stop = min(start + step, people.n_users)
+        parts = np.zeros((len(proposals), stop - start, n_items), np.float32)
+        for part, proposal in zip(parts, proposals, strict=True):
+            rows, places = np.nonzero(proposal.scores[start:stop] > 0)
+            places_of = start + rows, places
+            part[rows, proposal.items[places_of]] = proposal.scores[places_of]
+        total = parts.sum(axis=0)
+        total[total <= 0] = -np.inf
+        if unwanted is not None:
+            rows, items = _pairs_of(unwanted, first + start, first + stop, n_items)
+            total[rows, items] = -np.inf
+        best = best_rows(total, limit)
+        rows = np.arange(stop - start)[:, None]
+        sources = parts[:, rows, best.items].argmax(axis=0).astype(np.int8)
+        yield Fused(best, np.where(best.items >= 0, sources, np.int8(-1)))
 
 
-def _contains(ascending: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if not len(ascending):
-        return np.zeros(len(keys), np.bool_)
-    at = np.minimum(np.searchsorted(ascending, keys), len(ascending) - 1)
-    return np.asarray(ascending[at] == keys)
+def _pairs_of(
+    pairs: NDArray[np.int64], start: int, stop: int, n_items: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows, from `start`, and items of the pairs of the people `start` to `stop`."""
+    first, last = np.searchsorted(pairs, [start * n_items, stop * n_items])
+    return pairs[first:last] // n_items - start, pairs[first:last] % n_items
 
 
 def _people(interactions: Interactions, start: int, stop: int) -> Interactions:

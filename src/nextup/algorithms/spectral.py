@@ -1,8 +1,8 @@
 """Graph filtering: a neighbourhood filter plus an ideal low-pass filter of the item spectrum.
 
-With R the people x items matrix scaled by one over the roots of both degrees, a history r is
-answered by r (RᵀR + a D^-1/2 V Vᵀ D^1/2), V being R's leading right singular vectors: a linear
-filter for what is near, a low-pass filter for what is common to all.
+With R the people x items matrix divided by powers p and q of both sides' degrees (the root, unless
+set otherwise), a history r is answered by r (RᵀR + a D^-q V Vᵀ D^q), V being R's leading right
+singular vectors: a linear filter for what is near, a low-pass filter for what is common to all.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Spectral:
 
     factors: int = 256  # singular vectors kept, at most as many as there are
     low_pass: float = 0.3  # weight of the low-pass filter beside the linear one
+    people_exponent: float = 0.5  # p: how far a touch of a busy person counts for less
+    item_exponent: float = 0.5  # q: how far a touch of a popular item counts for less
     neighbours: int = 0  # kept of each item's linear filter; 0 keeps all
     weighted: bool = False  # use confidences; False: every touch alike
     iterations: int = 8  # passes over the data; more come closer to the exact vectors
@@ -51,7 +53,11 @@ class Spectral:
     def __post_init__(self) -> None:
         check_positive(factors=self.factors, iterations=self.iterations)
         check_not_negative(
-            low_pass=self.low_pass, neighbours=self.neighbours, oversampling=self.oversampling
+            low_pass=self.low_pass,
+            people_exponent=self.people_exponent,
+            item_exponent=self.item_exponent,
+            neighbours=self.neighbours,
+            oversampling=self.oversampling,
         )
 
     def fit(
@@ -67,7 +73,7 @@ class Spectral:
         require_touches(interactions)
         emphasis = Emphasis(weighted=self.weighted)
         touches = emphasis.matrix(interactions)  # (n_users, n_items)
-        scaled, item_degree = _scaled(touches)
+        scaled, item_scale = _scaled(touches, self.people_exponent, self.item_exponent)
         basis = leading_right_vectors(
             scaled,
             self.factors,
@@ -77,9 +83,8 @@ class Spectral:
             progress=progress,
         )
         near = LinearItemModel(_linear_filter(scaled, self.neighbours), emphasis)
-        root = np.sqrt(item_degree)[:, None]  # (n_items, 1)
-        inward = np.divide(basis, root, out=np.zeros_like(basis), where=root > 0)
-        outward = np.float32(self.low_pass) * basis * root
+        inward = np.divide(basis, item_scale, out=np.zeros_like(basis), where=item_scale > 0)
+        outward = np.float32(self.low_pass) * basis * item_scale
         return SpectralModel(near, inward.astype(np.float32), outward.astype(np.float32))
 
 
@@ -174,17 +179,20 @@ def leading_right_vectors(
     return np.ascontiguousarray(basis @ kept)
 
 
-def _scaled(touches: sparse.csr_array) -> tuple[sparse.csr_array, NDArray[np.float64]]:
-    """The matrix divided by the roots of both degrees, and the items' degrees."""
+def _scaled(
+    touches: sparse.csr_array, people_exponent: float, item_exponent: float
+) -> tuple[sparse.csr_array, NDArray[np.float32]]:
+    """The matrix divided by the powers of both degrees; the items' powers, (n_items, 1)."""
     n_users, n_items = touches.shape
     users = np.repeat(np.arange(n_users), np.diff(touches.indptr))
-    user_degree = np.bincount(users, touches.data, minlength=n_users)
+    people_scale = np.bincount(users, touches.data, minlength=n_users) ** people_exponent
     item_degree = np.bincount(touches.indices, touches.data, minlength=n_items)
-    value = touches.data / np.sqrt(user_degree[users] * item_degree[touches.indices])
+    item_scale = np.where(item_degree > 0, item_degree**item_exponent, 0.0)
+    value = touches.data / (people_scale[users] * item_scale[touches.indices])
     scaled = sparse.csr_array(
         (value.astype(np.float32), touches.indices, touches.indptr), shape=touches.shape
     )
-    return scaled, item_degree.astype(np.float64)
+    return scaled, item_scale[:, None].astype(np.float32)
 
 
 def _linear_filter(scaled: sparse.csr_array, neighbours: int) -> sparse.csr_array:

@@ -22,7 +22,7 @@ class Control(Protocol):
         ...
 
     def save_step(self, run_id: str, step: StepRecord) -> None:
-        """Insert or replace one step of a run."""
+        """Insert or replace one step of a run. Raises NotFound for a run that was never saved."""
         ...
 
     def runs(self, limit: int = 20) -> Sequence[Run]:
@@ -30,7 +30,7 @@ class Control(Protocol):
         ...
 
     def save_model(self, model: ModelRecord) -> None:
-        """Insert or replace."""
+        """Insert or replace; a `promoted_at` of None leaves the one that is known."""
         ...
 
     def model(self, model_id: str) -> ModelRecord | None: ...
@@ -44,11 +44,13 @@ class Control(Protocol):
         ...
 
     def set_current_model(self, model_id: str | None) -> str | None:
-        """Switch; returns the one before. Raises NotFound for a model that is not registered."""
+        """Switch, and note the time in the model's `promoted_at`; returns the one before. Raises
+        NotFound for a model that is not registered."""
         ...
 
     def previous_models(self) -> Sequence[str]:
-        """What was in service before, the latest first: where a rollback goes."""
+        """What was in service before, the latest first: where a rollback goes. Switching to the
+        first of them is a rollback, which takes the one in service out of the history."""
         ...
 
     def save_generation(self, generation: Generation) -> None: ...

@@ -30,13 +30,15 @@ class EventLog(Protocol):
 
         An `event_id` that the log already holds, or that came earlier in `events`, is not written
         again; its receipt says `duplicate`. All or nothing: an error means that none was written.
-        Raises BackendUnavailable, or StorageFull when no space is left.
+        Raises InvalidInput for an event that cannot be kept (a time without a zone, a value that
+        is not finite), BackendUnavailable, or StorageFull when no space is left.
         """
         ...
 
     def read(self, position: Position, limit: int) -> EventBatch:
         """At most `limit` rows from `position` on; empty at the end. Never skips a row that a
-        finished `append` wrote, whatever other appends are still under way."""
+        finished `append` wrote, whatever other appends are still under way. Raises InvalidInput
+        for a position in partitions that this log does not have."""
         ...
 
     def head(self) -> Position:

@@ -40,8 +40,9 @@ def keep_broken_rows(
     """Quarantine the rows that break a rule; returns how many there are.
 
     `events` are the rows of bronze that they come from: a record counts as rejected when it was
-    received, so that a replay gives the same quarantine. Those before the quarantine's position were kept by a run that was killed before it could
-    write the good ones, and are not written again.
+    received, so that a replay gives the same quarantine. Rows before the quarantine's position
+    were kept by a run that was killed before it could write the good ones, and are not written
+    again.
     """
     start = engine.position(Table.QUARANTINE, SOURCE)
     bad = engine.held(quality.bad(rows, schema, RULE))

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SOURCE = "api"
-AT_ONCE_ROWS = 10_000  # a longer backlog is left to the background; the caller does not wait for it
 UNKNOWN_TYPE = "unknown"
 
 
@@ -103,7 +102,7 @@ class Intake:
         for receipt in receipts:
             until[receipt.partition] = max(until.get(receipt.partition, 0), receipt.offset + 1)
         try:
-            self._updater.catch_up(until, max_rows=AT_ONCE_ROWS)
+            self._updater.catch_up(until)
         except BackendUnavailable as error:
             log.warning("Events are in the log and count later: %s", error)
 

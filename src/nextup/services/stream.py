@@ -7,7 +7,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from nextup.domain.errors import NextupError
+from nextup.domain.errors import CorruptData, NextupError
 from nextup.services.artifacts import load_artifact
 from nextup.services.serving_model import build_serving_model
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nextup.ports.event_log import EventLog
     from nextup.ports.files import Files
     from nextup.ports.online_state import OnlineState
+    from nextup.services.artifacts import Artifact
     from nextup.services.serving_model import ServingModel
 
     Applied = Callable[[Sequence[LogRow]], None]
@@ -31,12 +32,18 @@ BATCH_ROWS = 5_000  # rows per transaction of the state
 POLL_SECONDS = 0.1  # events appended by other processes count after so long
 MODEL_POLL_SECONDS = 0.5
 ITEMS_SECONDS = 5.0  # at most this often is the catalogue read again because it changed
-LONGEST_PAUSE_SECONDS = 30.0  # between attempts after failures
+LONGEST_PAUSE_SECONDS = 5.0  # between attempts after failures
+PATIENCE_SECONDS = 0.5  # that a caller waits for its turn while a backlog is applied
 
 
 def reaches(position: Position, until: Position) -> bool:
     """Whether a reader that stands at `position` has read everything before `until`."""
     return all(position.get(partition, 0) >= offset for partition, offset in until.items())
+
+
+def distance(position: Position, until: Position) -> int:
+    """How many rows lie between the two, at most."""
+    return sum(max(0, offset - position.get(name, 0)) for name, offset in until.items())
 
 
 class OnlineUpdater:
@@ -60,38 +67,58 @@ class OnlineUpdater:
         self._applying = threading.Lock()
         self._reached: Position = {}
 
-    def catch_up(self, until: Position | None = None, *, max_rows: int | None = None) -> bool:
-        """Apply everything up to `until`, or up to the log's end; returns whether it got there.
+    def catch_up(self, until: Position | None = None) -> bool:
+        """Apply everything before `until`, so that it counts in the next answer; returns whether
+        it does. Without `until`: everything that is in the log.
 
-        Stops early after `max_rows`. Costs nothing when another thread has already done it.
-        Raises BackendUnavailable when the log or the state does not answer.
+        Costs nothing when another thread has already done it. With `until`, a backlog longer
+        than a batch is left to `run`: the caller does not wait for other people's events. Raises
+        BackendUnavailable when the log or the state does not answer.
         """
-        if until is not None and reaches(self._reached, until):
+        if until is None:
+            self.apply_all()
             return True
-        with self._applying:
-            if until is not None and reaches(self._reached, until):
-                return True
-            return self._apply_from(self._state.position(), until, max_rows)
+        if reaches(self._reached, until):
+            return True
+        if not self._applying.acquire(timeout=PATIENCE_SECONDS):
+            return False
+        try:
+            if not reaches(self._reached, until):
+                position = self._state.position()
+                if distance(position, until) <= BATCH_ROWS:
+                    self._apply_batch(position)
+            return reaches(self._reached, until)
+        finally:
+            self._applying.release()
 
-    def _apply_from(self, position: Position, until: Position | None, max_rows: int | None) -> bool:
-        applied = 0
-        while until is None or not reaches(position, until):
-            if max_rows is not None and applied >= max_rows:
-                return False
-            batch = self._log.read(position, BATCH_ROWS)
-            if not batch.rows:
-                break
-            self._state.apply(batch.rows, batch.position)
-            position = batch.position
-            applied += len(batch.rows)
-            if self._on_applied is not None:
-                self._on_applied(batch.rows)
-        self._reached = position
-        return until is None or reaches(position, until)
+    def apply_all(self) -> int:
+        """Apply everything up to the log's end; returns how many rows."""
+        total = 0
+        while applied := self._apply_next():
+            total += applied
+        return total
 
     def run(self, stop: threading.Event) -> None:
-        """Catch up again and again until `stop` is set; a failure is logged and tried again."""
-        _repeat(self.catch_up, stop, self._poll_seconds, "The online state could not be updated")
+        """Apply what comes until `stop` is set; a failure is logged and tried again."""
+
+        def work() -> None:
+            while self._apply_next() and not stop.is_set():
+                pass  # callers take their turn between two batches
+
+        _repeat(work, stop, self._poll_seconds, "The online state could not be updated")
+
+    def _apply_next(self) -> int:
+        with self._applying:
+            return self._apply_batch(self._state.position())
+
+    def _apply_batch(self, position: Position) -> int:
+        batch = self._log.read(position, BATCH_ROWS)
+        if batch.rows:
+            self._state.apply(batch.rows, batch.position)
+            if self._on_applied is not None:
+                self._on_applied(batch.rows)
+        self._reached = batch.position
+        return len(batch.rows)
 
 
 class ModelWatcher:
@@ -142,6 +169,7 @@ class ModelWatcher:
             wanted = self._control.current_model()
             held = self._model
             if held is not None and held.model_id == wanted and not self._stale_items():
+                self.failure = ""
                 return False
             if wanted == self._refused and monotonic() < self._try_again_at:
                 return False
@@ -161,26 +189,40 @@ class ModelWatcher:
         self._items_changed = False
         self._read_items_at = monotonic()
         try:
-            artifact = load_artifact(self._files, wanted) if wanted is not None else None
-            items = self._catalog.count_items()
-            model = build_serving_model(artifact, self._catalog.all_items())
+            artifact = _read_artifact(self._files, wanted)
         except NextupError as error:
             self._refuse(wanted, error)
+            if self._model is None:
+                self._model = build_serving_model(None, self._catalog.all_items())
             raise
-        self._model, self._items = model, items
+        items = self._catalog.count_items()
+        self._model = build_serving_model(artifact, self._catalog.all_items())
+        self._items = items
         self._refused, self._pause, self.failure = None, 1.0, ""
 
     def _refuse(self, wanted: str | None, error: NextupError) -> None:
         self._refused = wanted
         self._try_again_at = monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
-        self.failure = f"Model '{wanted}': {error}" if wanted else str(error)
+        self.failure = str(error)
 
     def _refresh_or_report(self) -> None:
         try:
             self.refresh()
         except NextupError as error:
             log.warning("The model in service could not be loaded: %s", error)
+
+
+def _read_artifact(files: Files, model_id: str | None) -> Artifact | None:
+    if model_id is None:
+        return None
+    try:
+        return load_artifact(files, model_id)
+    except (LookupError, TypeError, AttributeError) as error:  # parts that do not fit together
+        raise CorruptData(
+            f"Model '{model_id}' cannot be read: {error!r}.",
+            cure="`nextup model rollback` returns to the one before.",
+        ) from error
 
 
 def _repeat(

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.services.serving_world import Down, World
 
 from nextup.domain.errors import BackendUnavailable, CorruptData, InvalidInput, NotFound
 from nextup.domain.recommendations import Level, PublishedList, Scored, Touch
 from nextup.services.recommending.request import Request
-from tests.unit.services.serving_world import Down, World
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ FADING = Weighing(half_life_seconds=86_400.0)
 
 
 def silver(*acts: dict[str, Any]) -> Any:
-    numbered = ({"offset": offset, "event_id": str(offset), **act} for offset, act in enumerate(acts))
+    numbered = (
+        {"offset": offset, "event_id": str(offset), **act} for offset, act in enumerate(acts)
+    )
     same = {"user_id": "ada", "item_id": "i", "occurred_at": NOW, "partition": "0"}
     return frame(Table.INTERACTIONS, *numbered, **same)
 

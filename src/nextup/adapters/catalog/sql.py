@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from sqlalchemy import Boolean, Column, MetaData, Table, Text, delete, func, select
 
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.sql import IN_CHUNK, Database, Id, Number
 from nextup.domain import tables as t
 from nextup.domain.errors import InvalidInput
@@ -27,7 +28,7 @@ _ATTRIBUTES: Final = "attributes"
 _TITLE_FOLDED: Final = "title_folded"
 
 
-class SqlCatalog:
+class SqlCatalog(SqlBackup):
     """A Catalog in SQLite or PostgreSQL. Takes the database over: closing this closes it."""
 
     def __init__(self, database: Database) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import Table, delete, func, select, update
 
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.control.lock import SqlLocks
 from nextup.adapters.control.sql_tables import ControlTables
 from nextup.domain.errors import InvalidInput, NotFound
@@ -32,7 +33,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class SqlControl:
+class SqlControl(SqlBackup):
     """A Control in SQLite or PostgreSQL. Takes the database over: closing this closes it.
 
     **What a rollback goes back to** is a stack. Promoting a model puts it on top. Switching to

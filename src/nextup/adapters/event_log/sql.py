@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.event_log.group_commit import GroupCommit
 from nextup.adapters.event_log.naming import names_person
 from nextup.adapters.event_log.sql_tables import EVENTS, REJECTED, LogTables
@@ -69,7 +70,7 @@ class _Append:
         self.events = events
 
 
-class SqlEventLog:
+class SqlEventLog(SqlBackup):
     """An EventLog, with SupportsErasure, in SQLite or PostgreSQL.
 
     Takes the database over: closing the log closes it. `clock` gives `received_at`, which stays
@@ -239,7 +240,9 @@ class SqlEventLog:
             .limit(max(limit, 0))
         )
         with self._database.connect() as connection:
-            return connection.execute(query).all()
+            cursor = connection.execute(query).cursor
+            assert cursor is not None  # a SELECT has one
+            return cursor.fetchall()  # plain tuples: SQLAlchemy's rows cost nearly as much again
 
     def _lock_head(self, connection: Connection, log: str) -> tuple[int, int]:
         """The next offset and the last time, and nobody else gets them before the commit."""

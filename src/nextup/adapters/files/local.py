@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nextup.adapters.files.copying import FolderBackup
 from nextup.adapters.files.durable import (
     disk_errors,
     full_disk_errors,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-class LocalFiles:
+class LocalFiles(FolderBackup):
     """A folder of the local disk; it is made when something is first written.
 
     Several processes may share it. `append` to one file is for one writer at a time.
@@ -141,6 +142,10 @@ class LocalFiles:
     def local_path(self, name: str) -> Path:
         """Where it is, or would be. What is mapped stays readable when its name is replaced."""
         return self._settled(self._path(name))
+
+    def backup_root(self) -> Path:
+        """The root."""
+        return self._root
 
     def close(self) -> None:
         """Nothing is held that must be released."""

@@ -22,6 +22,7 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from nextup.adapters.files.copying import FolderBackup
 from nextup.adapters.lake.delta_errors import in_our_words, translated
 from nextup.adapters.lake.delta_folder import DeltaFolder
 from nextup.adapters.lake.delta_positions import (
@@ -56,7 +57,7 @@ _WRITER: Final = WriterProperties(compression="ZSTD", max_row_group_size=262_144
 _HOOKS: Final = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
-class DeltaLake:
+class DeltaLake(FolderBackup):
     """The lake under one root. Safe to share between threads and processes."""
 
     def __init__(
@@ -215,6 +216,10 @@ class DeltaLake:
             except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
                 found.append(f"{table}: {uri.removeprefix(self._folder.uri(table)).lstrip('/')}")
         return found
+
+    def backup_root(self) -> Path | None:
+        """The root, where it is on this machine's disk."""
+        return self._folder.local
 
     def close(self) -> None:
         """Nothing stays open between calls."""

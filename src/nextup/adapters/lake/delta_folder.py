@@ -24,8 +24,8 @@ class DeltaFolder:
 
     def __init__(self, root: str, prefix: str) -> None:
         path = root.removeprefix("file://")
-        self._local = Path(path).absolute() if "://" not in path else None
-        self._root = str(self._local) if self._local is not None else path.rstrip("/")
+        self.local = Path(path).absolute() if "://" not in path else None
+        self._root = str(self.local) if self.local is not None else path.rstrip("/")
         self._prefix = prefix
 
     def uri(self, table: Table) -> str:
@@ -35,7 +35,7 @@ class DeltaFolder:
 
     def make(self, table: Table) -> None:
         """Create the folder where that is needed; an object store needs none."""
-        if self._local is not None:
+        if self.local is not None:
             with translated(f"The lake in {self._root}"):
                 Path(self.uri(table)).mkdir(parents=True, exist_ok=True)
 
@@ -44,7 +44,7 @@ class DeltaFolder:
 
         Looks at local disks only; elsewhere, reading shows it.
         """
-        if self._local is None:
+        if self.local is None:
             return []
         folder = Path(self.uri(table))
         actions = pl.DataFrame(delta.get_add_actions(flatten=True))
@@ -59,7 +59,7 @@ class DeltaFolder:
 
     def refuse_broken_log(self, table: Table, error: Exception) -> None:
         """Raise CorruptData if there is a log that makes no table: it is not for overwriting."""
-        if self._local is None:
+        if self.local is None:
             return
         log = Path(self.uri(table), _LOG)
         if log.is_dir() and any(file.suffix in {".json", ".parquet"} for file in log.iterdir()):
@@ -77,7 +77,7 @@ class DeltaFolder:
 
     def _broken_log_files(self, table: Table) -> list[str]:
         log = Path(self.uri(table), _LOG)
-        if self._local is None or not log.is_dir():
+        if self.local is None or not log.is_dir():
             return []
         return [f"{_LOG}/{file.name}" for file in sorted(log.iterdir()) if _is_broken(file)]
 

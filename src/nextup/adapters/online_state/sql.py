@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.online_state.packing import StatePacker
 from nextup.adapters.online_state.touches import (
     NOBODY,
@@ -53,7 +54,7 @@ EXPIRED_PER_SAVE: Final = 100  # served lists removed in passing: no request pay
 _SLOT: Final = 0  # of the only row that says how far the log has been applied
 
 
-class SqlOnlineState:
+class SqlOnlineState(SqlBackup):
     """A person's whole history is one row, read and written anew with each batch of events.
 
     `weights` says how much each type of event adds to a counter; a type that it lacks adds

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, func, select, update
 
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.recommendation_store.packing import ListPacker, in_service, never_written
 from nextup.adapters.sql import Id
 from nextup.domain.tables import USER_ID
@@ -23,7 +24,7 @@ LISTS_PER_TRANSACTION: Final = 2_000  # some 20 MB: a writer beside us waits for
 _SLOT: Final = 0  # of the only row that says what is in service
 
 
-class SqlRecommendationStore:
+class SqlRecommendationStore(SqlBackup):
     """Writers of one generation may work at once; a switch waits for their current batches."""
 
     def __init__(self, database: Database) -> None:

@@ -147,7 +147,7 @@ private:
         const int rows = rows_at(at);
         for (int r = 0; r < rows; ++r) {
             const float* from = vector_of(at + r);
-            const float* soon = vector_of(std::min(at + rows + r + 16, nnz_ - 1));
+            const float* soon = vector_of(std::min(at + rows + r, nnz_ - 1));
             for (int c = 0; c < columns_; ++c) {
                 if (c * W % 16 == 0) __builtin_prefetch(soon + c * W);
                 store(block + (c * W + r) * W, load(from + c * W));

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
-from nextup.entrypoints.api.bodies import NO_CONTROL, Id, Word
+from nextup.entrypoints.api.bodies import Id, Word
 from nextup.entrypoints.api.metrics import Metrics
 from nextup.services.serving import Serving
 
@@ -26,10 +26,8 @@ def _metrics(request: Request) -> Metrics:
 Services = Annotated[Serving, Depends(_serving)]
 Measured = Annotated[Metrics, Depends(_metrics)]
 
-UserId = Annotated[str, Path(min_length=1, max_length=256, pattern=NO_CONTROL, examples=["u-1"])]
-ItemId = Annotated[
-    str, Path(min_length=1, max_length=256, pattern=NO_CONTROL, examples=["film-alien-1979"])
-]
+UserId = Annotated[Id, Path(examples=["u-1"])]
+ItemId = Annotated[Id, Path(examples=["film-alien-1979"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Places on a page.")]
 Kind = Annotated[Word | None, Query(description="Only items of this kind.", examples=["film"])]
 Ids = Annotated[tuple[Id, ...], Query(max_length=200)]

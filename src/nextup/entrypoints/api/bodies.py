@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from nextup.domain.events import EventType
 from nextup.domain.items import Item
 
-NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$"
 """Text that every backend can keep: PostgreSQL, for one, refuses a NUL."""
 
-Id = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_CONTROL)]
+LONGEST_ID = 500  # characters, as in the events' schemas
+
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=NO_CONTROL)]
 Text = Annotated[str, Field(max_length=1_000, pattern=NO_CONTROL)]
 Word = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL)]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import uvicorn
@@ -13,13 +15,14 @@ from nextup.domain.errors import ConfigurationError
 from nextup.entrypoints.api.app import create_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from fastapi import FastAPI
 
     from nextup.services.serving import ServingPorts
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 IN_USE = {errno.EADDRINUSE}
 BACKLOG = 2048  # connections that wait to be accepted
 TRIED_PORTS = 20  # after the wanted one; then any free one
@@ -65,6 +68,20 @@ class ApiServer(uvicorn.Server):
             self._running.set()
             if self._ready is not None:
                 self._ready(self.url)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Called by uvicorn: stop gracefully on a signal, and then go on to the end of the
+        program, which has a platform to close. (uvicorn's own way sends the signal again.)"""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def stop(self) -> None:
         """Accept nothing more, finish what was accepted, return at once."""

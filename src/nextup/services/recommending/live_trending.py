@@ -51,20 +51,25 @@ class LiveTrending:
         """Every item's decayed count, (n_items,). When the state is down, the last one known,
         and BackendUnavailable if there is none."""
         hours = window_hours or self._settings.window_days * 24.0
-        snapshot = self._snapshots.get(hours)
-        if snapshot is not None and snapshot.items is items and monotonic() < snapshot.stale_at:
-            return snapshot.scores
-        if snapshot is not None and snapshot.items is items and self._reading.locked():
-            return snapshot.scores
+        last = self._last(items, hours)
+        if last is not None and (monotonic() < last.stale_at or self._reading.locked()):
+            return last.scores
         with self._reading:
-            return self._read(items, hours, snapshot)
+            last = self._last(items, hours)  # another thread may have read it meanwhile
+            if last is not None and monotonic() < last.stale_at:
+                return last.scores
+            return self._read(items, hours, last)
+
+    def _last(self, items: ItemTable, hours: float) -> _Snapshot | None:
+        snapshot = self._snapshots.get(hours)
+        return snapshot if snapshot is not None and snapshot.items is items else None
 
     def _read(self, items: ItemTable, hours: float, last: _Snapshot | None) -> NDArray[np.float32]:
         started = monotonic()
         try:
             scores = self._count(items, hours)
         except BackendUnavailable:
-            if last is None or last.items is not items:
+            if last is None:
                 raise
             scores = last.scores
         took = monotonic() - started

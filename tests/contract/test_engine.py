@@ -1,0 +1,161 @@
+"""What every engine promises."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nextup.adapters.engine.local import LocalEngine
+from nextup.adapters.lake.delta import DeltaLake
+from nextup.domain.errors import Conflict, CorruptData, InvalidInput
+from nextup.domain.events import START
+from nextup.domain.tables import ITEM_ID, SCORE, USER_ID, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nextup.ports.engine import Engine
+
+AT = 1_700_000_000_123_456  # microseconds
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[DeltaLake]:
+    lake = DeltaLake(str(tmp_path / "lake"))
+    yield lake
+    lake.close()
+
+
+@pytest.fixture
+def engine(lake: DeltaLake) -> Iterator[Engine]:
+    engine = LocalEngine(lake, slice_rows=10)
+    yield engine
+    engine.close()
+
+
+def act(offset: int, user: str = "ada", value: float | None = None) -> tuple[Any, ...]:
+    return (f"e{offset}", "rating", user, "i", AT, value, None, None, "0", offset)
+
+
+def place(rank: int, item: str) -> tuple[Any, ...]:
+    return ("7d", rank, item, 1.0, 2)
+
+
+def test_rows_become_a_typed_frame(engine: Engine) -> None:
+    """Plain rows get the table's types: integers become times and days, nulls stay."""
+    row = ("0", 3, AT, "e", "view", "ada", "i", AT, None, None, None, None, 19_675)
+    frame = engine.rows(Table.EVENTS, [row]).collect().to_native()
+    assert frame["occurred_at"][0] == datetime(2023, 11, 14, 22, 13, 20, 123456, UTC)
+    assert frame["received_on"][0] == date(2023, 11, 14)
+    assert frame["value"].to_list() == [None]
+    assert engine.rows(Table.EVENTS, []).collect().is_empty()
+
+
+def test_arrays(engine: Engine) -> None:
+    """Times come as int64 microseconds, text as objects, an absent number as NaN."""
+    found = engine.arrays(engine.rows(Table.INTERACTIONS, [act(0), act(1, value=4.5)]))
+    assert found["occurred_at"].tolist() == [AT, AT]
+    assert found["occurred_at"].dtype == np.int64
+    assert found[USER_ID].tolist() == ["ada", "ada"]
+    assert found["session_id"].tolist() == [None, None]
+    assert np.isnan(found["value"][0])
+    assert found["value"][1] == 4.5
+
+
+def test_lists_in_arrays(engine: Engine) -> None:
+    """A column of lists comes as one sequence per row, empty ones too."""
+    items = [("a", "film", "A", None, ["Drama", "War"], [], [], True)]
+    found = engine.arrays(engine.rows(Table.ITEMS, items))
+    assert [list(genres) for genres in found["genres"]] == [["Drama", "War"]]
+    assert [list(makers) for makers in found["makers"]] == [[]]
+    assert found["available"].tolist() == [True]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.text(max_size=3), st.text("ab", max_size=2)), max_size=30))
+def test_coded_is_arrays_in_less(engine: Engine, pairs: list[tuple[str, str]]) -> None:
+    """Codes stand for ascending distinct values and spell out the same rows."""
+    rows = [(user, None, user, item, AT, 1.0, None, None, "0", 0) for user, item in pairs]
+    frame = engine.rows(Table.INTERACTIONS, rows).select(USER_ID, ITEM_ID, "offset")
+    arrays, values = engine.coded(frame, USER_ID, ITEM_ID)
+    for name, column in ((USER_ID, 0), (ITEM_ID, 1)):
+        assert values[name].tolist() == sorted({pair[column] for pair in pairs})
+        assert arrays[name].dtype == np.int32
+        assert values[name][arrays[name]].tolist() == [pair[column] for pair in pairs]
+    assert len(arrays["offset"]) == len(pairs)
+
+
+def test_append_counts_what_it_wrote(engine: Engine) -> None:
+    """Several frames are one transaction; a repeated one counts 0; an overlap is a Conflict."""
+    parts = [engine.rows(Table.INTERACTIONS, [act(n)]) for n in range(3)]
+    place = {"0": 3}
+    written = engine.append(Table.INTERACTIONS, parts, source="log", position=place, after=START)
+    again = engine.append(Table.INTERACTIONS, parts, source="log", position=place, after=START)
+    assert (written, again) == (3, 0)
+    assert engine.position(Table.INTERACTIONS, "log") == place
+    with pytest.raises(Conflict):
+        engine.append(Table.INTERACTIONS, parts, source="log", position={"0": 4}, after={"0": 1})
+
+
+def test_replace_returns_rows(engine: Engine, lake: DeltaLake) -> None:
+    """All parts together take the place of what was there; narrower numbers are widened."""
+    engine.replace(Table.TRENDING, engine.rows(Table.TRENDING, [place(1, "old")]))
+    frames = [engine.rows(Table.TRENDING, [place(n, f"i{n}")]) for n in (2, 1)]
+    narrow = [frame.with_columns(nw.col(SCORE).cast(nw.Float32)) for frame in frames]
+    assert engine.replace(Table.TRENDING, narrow) == 2
+    assert sorted(lake.scan(Table.TRENDING).collect()[ITEM_ID]) == ["i1", "i2"]
+    with pytest.raises(InvalidInput):
+        engine.replace(Table.TRENDING, frames[0].drop(SCORE))
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.sampled_from(["", "a", "b", "bb", "ü", "z"]), max_size=80))
+def test_slices_hold_each_row_once(
+    tmp_path_factory: pytest.TempPathFactory, people: list[str]
+) -> None:
+    """Slices cover the table, share no value, ascend, and are as small as values allow."""
+    lake = DeltaLake(str(tmp_path_factory.mktemp("lake")))
+    engine = LocalEngine(lake, slice_rows=10)
+    rows = [act(offset, user) for offset, user in enumerate(people)]
+    frame = engine.rows(Table.INTERACTIONS, rows)
+    engine.append(Table.INTERACTIONS, frame, source="log", position={"0": len(people)})
+    parts = [engine.arrays(part)[USER_ID] for part in engine.slices(Table.INTERACTIONS, USER_ID)]
+    assert sorted(user for part in parts for user in part) == sorted(people)
+    for before, after in pairwise(parts):
+        assert max(before) < min(after)
+    for part in parts:
+        assert len(set(part)) <= 1 or len(part) <= 10 + max(people.count(u) for u in set(part))
+
+
+def test_held_is_computed_once(engine: Engine, lake: DeltaLake) -> None:
+    """A held frame keeps its rows although the table's files go away."""
+    lake.append(Table.INTERACTIONS, engine.rows(Table.INTERACTIONS, [act(0)]).collect().to_native())
+    held = engine.held(engine.scan(Table.INTERACTIONS))
+    lake.delete(Table.INTERACTIONS, "true")
+    assert engine.arrays(held)["event_id"].tolist() == ["e0"]
+
+
+def test_frame_of_plain_columns(engine: Engine) -> None:
+    """Plain columns join with a table's rows."""
+    names = engine.frame({"number": np.arange(2), ITEM_ID: ["i", "j"]})
+    joined = engine.rows(Table.INTERACTIONS, [act(0)]).join(names, on=ITEM_ID, how="inner")
+    assert engine.arrays(joined.select("number"))["number"].tolist() == [0]
+
+
+def test_damage_is_named(engine: Engine, tmp_path: Path) -> None:
+    """A file that cannot be decoded is named, whatever was computed from it."""
+    rows = [act(n) for n in range(50)]
+    engine.replace(Table.INTERACTIONS, engine.rows(Table.INTERACTIONS, rows))
+    (file,) = (tmp_path / "lake/silver/interactions").glob("part-*")
+    content = file.read_bytes()
+    file.write_bytes(content[:4] + bytes(len(content) - 12) + content[-8:])
+    with pytest.raises(CorruptData, match=rf"silver\.interactions.*{file.name}"):
+        engine.arrays(engine.scan(Table.INTERACTIONS).filter(nw.col(USER_ID) == "ada"))
