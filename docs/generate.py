@@ -13,7 +13,7 @@ import typer.main
 from nextup.domain.tables import Table
 from nextup.entrypoints.cli.app import app
 from nextup.schemas.table_schemas import table_schema
-from nextup.settings_reference import reference, section_meanings
+from nextup.services.settings_reference import reference, section_meanings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.contract.backends import WEIGHTS
 
 from nextup.domain.events import LogRow, to_microseconds
-from nextup.domain.recommendations import Touch
+from nextup.domain.recommendations import Tally, Touch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,6 +64,11 @@ def histories(rows: Sequence[LogRow]) -> dict[str, list[Touch]]:
         if one.type != "impression":
             people[one.user_id].append(touch(one))
     return people
+
+
+def tallies(rows: Sequence[LogRow]) -> list[Tally]:
+    times = Counter((one.item_id, one.type, one.occurred_at // 3_600_000_000) for one in rows)
+    return [Tally(*key, number) for key, number in times.items()]
 
 
 acts = st.tuples(

@@ -264,7 +264,7 @@ def test_a_lock_is_free_after_an_error(control: Control) -> None:
 def test_threads_compete_for_a_lock(control: Control) -> None:
     """Never two at once; all others are refused."""
     inside, most, refused = [0], [0], [0]
-    together = threading.Barrier(6)
+    together = threading.Barrier(6, timeout=60)
 
     def compete() -> None:
         for _ in range(5):

@@ -261,7 +261,7 @@ def test_a_person_keeps_their_order(event_log: EventLog) -> None:
 def test_one_bad_append_fails_alone(event_log: EventLog) -> None:
     """Appends that share a transaction with one that cannot be written are written."""
     failures: list[int] = []
-    together = threading.Barrier(8)
+    together = threading.Barrier(8, timeout=60)
 
     def write(writer: int) -> None:
         for number in range(20):

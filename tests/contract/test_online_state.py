@@ -26,6 +26,7 @@ from tests.contract.log_rows import (
     portions,
     row,
     streams,
+    tallies,
     touch,
 )
 
@@ -372,16 +373,21 @@ def test_a_load_at_any_moment_loses_nothing(
     place: Place, rows: list[LogRow], loads: list[tuple[int, int]]
 ) -> None:
     """Whenever histories are loaded, up to wherever: with the rest of the log applied, everybody
-    has all touches, each once."""
+    has all touches, each once, and every counter is right."""
     state = place.another().online_state()
     for applied, refined in loads:
         apply(state, *rows[:applied])
         base = rows[:refined]
-        state.load_histories(histories(base).items(), after(base))
+        state.load_histories(histories(base).items(), after(base), tallies(base))
     reached = state.position()
     state.apply([one for one in rows if one.offset >= reached.get(one.partition, 0)], after(rows))
     for user_id in (f"user-{n}" for n in range(4)):
         assert state.history(user_id) == histories(rows).get(user_id, [])
+    found = {item_id: dict(hours) for item_id, hours in all_trending(state).items()}
+    assert found == {
+        item_id: {hour: pytest.approx(weight) for hour, weight in hours.items()}
+        for item_id, hours in counters(rows).items()
+    }
     state.close()
 
 

@@ -78,6 +78,7 @@ store.close()
 
 @pytest.mark.parametrize("place", DURABLE, indirect=True)
 @pytest.mark.parametrize("line", [1, 5, 6, 11, 16, 17])
+@pytest.mark.faults
 def test_a_publish_that_was_killed_can_be_run_again(place: Place, line: int) -> None:
     """SIGKILL anywhere in a publish: readers keep the old generation until the new one is whole,
     and publishing again completes it, with each list once."""
@@ -129,6 +130,7 @@ for start in range(0, len(rows), 20):
 
 @pytest.mark.parametrize("place", DURABLE, indirect=True)
 @pytest.mark.parametrize("line", [1, 2, 7, 20, 55])
+@pytest.mark.faults
 def test_a_killed_updater_leaves_whole_batches(place: Place, line: int) -> None:
     """SIGKILL anywhere: histories and counters are exactly those of the log up to the position,
     and a replay from the start completes them."""
@@ -208,6 +210,7 @@ for number in range(OPERATIONS):
 @pytest.mark.parametrize("place", FILES, indirect=True)
 @pytest.mark.parametrize("act", list(AFTER))
 @pytest.mark.parametrize("reopened", [False, True], ids=["in the open one", "opened anew"])
+@pytest.mark.faults
 def test_killed_anywhere_old_or_new_is_there(place: Place, act: str, reopened: bool) -> None:
     """SIGKILL before each single file operation in turn: everything is as before or as after,
     for who has the place open and for who opens it, doing it again completes it, and nothing is

@@ -11,7 +11,7 @@ import typer.main
 
 from nextup.entrypoints.cli.app import app
 from nextup.settings import load_settings
-from nextup.settings_reference import SettingReference, example_toml, reference
+from nextup.services.settings_reference import SettingReference, example_toml, reference
 
 
 @pytest.mark.parametrize("setting", reference(), ids=lambda one: f"{one.section}.{one.key}")

@@ -7,16 +7,19 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from tests.integration.api_world import BOOKS, FILMS, catalogue, served, train
 
+from nextup.bootstrap import open_platform
+from nextup.domain.errors import BackendUnavailable
 from nextup.domain.events import START
-from nextup.entrypoints.api.server import bind
+from nextup.entrypoints.api.app import create_app
+from nextup.entrypoints.api.server import ApiServer, bind
+from nextup.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import httpx
 
     from nextup.bootstrap import Platform
 
@@ -145,6 +148,15 @@ class TestEvents:
         history = client.get("/v1/users/b/history").json()["history"]
         assert [act["item_id"] for act in history] == ["film-2", "film-1"]
 
+    def test_one_bad_character_spoils_one_row(self, client):
+        """A row with half a character goes to quarantine; its neighbours are kept."""
+        good = b'{"type": "like", "user_id": "half", "item_id": "film-1"}'
+        bad = b'{"type": "like", "user_id": "\\ud800", "item_id": "film-1"}'
+        body = b"[" + good + b"," + bad + b"]"
+        answer = client.post("/v1/events/batch", content=body).json()
+        assert [row["status"] for row in answer["rows"]] == ["accepted", "rejected"]
+        assert answer["rows"][1]["rule"] == "bad_encoding"
+
     def test_a_batch_that_is_none(self, client):
         """A body that is no array, or too long, is refused as a whole."""
         is_problem(client.post("/v1/events/batch", json={"rows": []}), 422)
@@ -267,6 +279,26 @@ class TestItems:
         assert client.delete("/v1/items/fresh-1").status_code == 204
         is_problem(client.delete("/v1/items/fresh-1"), 404)
         is_problem(client.get("/v1/items/fresh-1"), 404)
+
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            b'{"a":' * 500 + b"1" + b"}" * 500,
+            b'{"a": NaN}',
+            b'{"a": 1e999}',
+            b'{"a": ["\\u0000"]}',
+            b'{"\\ud800": 1}',
+        ],
+    )
+    def test_attributes_that_cannot_be_kept(self, client, attributes):
+        """What could not be given back as it came is refused, and nothing is stored."""
+        answer = client.put(
+            "/v1/items/poison",
+            content=b'{"attributes": ' + attributes + b"}",
+            headers={"content-type": "application/json"},
+        )
+        is_problem(answer, 422)
+        is_problem(client.get("/v1/items/poison"), 404)
 
     def test_withdrawn_at_once(self, client):
         """An item that is made unavailable is not in the next answer."""
@@ -415,9 +447,78 @@ class TestServer:
         """A platform that has never trained answers all the same, and says what is missing."""
         with served(tmp_path) as (client, _):
             client.post("/v1/events", json=like("a", "film-9"))
-            body = client.get("/v1/users/b/recommendations").json()
+            deadline = time.monotonic() + 20  # what trends is read every second or so
+            while (body := client.get("/v1/users/b/recommendations").json())["level"] == "popular":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
             assert body["level"] == "trending"
             assert body["items"][0]["item_id"] == "film-9"
             assert body["missing"] == ["model"]
             assert client.get("/v1/items/film-4/similar").json()["source"] == "genres"
             assert client.get("/readyz").json()["status"] == "ready"
+
+
+class Breakable:
+    """A real platform whose ports can be taken down while the server runs."""
+
+    def __init__(self, platform) -> None:
+        self._platform = platform
+        self.down: set[str] = set()
+
+    def __getattr__(self, port):
+        real = getattr(self._platform, port)
+        return real if port == "settings" else BreakablePort(self, port, real)
+
+
+class BreakablePort:
+    def __init__(self, world, port, real) -> None:
+        self._world, self._port, self._real = world, port, real
+
+    def __getattr__(self, name):
+        if self._port in self._world.down:
+            raise BackendUnavailable(f"{self._port} does not answer.", cure="Start it.")
+        return getattr(self._real, name)
+
+
+class TestDown:
+    @pytest.fixture
+    def breakable(self, tmp_path):
+        with open_platform(load_settings(tmp_path)) as platform:
+            platform.catalog.put_items(catalogue())
+            train(platform, "m1")
+            world = Breakable(platform)
+            with (
+                ApiServer(create_app(world), host="127.0.0.1", port=0) as server,
+                httpx.Client(base_url=server.url, timeout=30) as client,
+            ):
+                yield client, world
+
+    def test_each_backend_in_turn(self, breakable):
+        """Whichever backend is down, a list is answered or a 503 says what to do; readiness
+        names it; and all is well when it is back."""
+        client, world = breakable
+        client.post("/v1/events", json=like("u", "film-4"))
+        page = client.get("/v1/users/u/recommendations", params={"limit": 5}).json()
+        for port in ("event_log", "catalog", "online_state", "recommendation_store", "control"):
+            world.down = {port}
+            answer = client.get("/v1/users/u/recommendations")
+            assert answer.status_code == 200, port
+            assert answer.json()["items"], port
+            ready = client.get("/readyz")
+            assert ready.json()["backends"][port]["ok"] is False
+            assert ready.status_code == (503 if port in {"event_log", "catalog"} else 200)
+        world.down = {"event_log"}
+        problem = is_problem(client.post("/v1/events", json=like("u", "film-8")), 503)
+        assert problem["cure"] == "Start it."
+        world.down = {"online_state"}
+        assert client.post("/v1/events", json=like("u", "film-12")).status_code == 202
+        assert client.get("/v1/users/u/recommendations").json()["missing"] == ["online_state"]
+        is_problem(client.get(page["next"]), 503)
+        is_problem(client.get("/v1/users/u/history"), 503)
+        world.down = set()
+        assert client.get("/readyz").json()["status"] == "ready"
+        assert client.get(page["next"]).status_code == 200
+        deadline = time.monotonic() + 20
+        while len(client.get("/v1/users/u/history").json()["history"]) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from tests.integration.api_world import catalogue
 
 from nextup.bootstrap import open_platform
 from nextup.domain.events import START
 from nextup.settings import load_settings
-from tests.integration.api_world import catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -106,3 +106,12 @@ class Explains(Protocol):
         For a linear model the columns add up to the score.
         """
         ...
+
+
+@runtime_checkable
+class KnowsPeople(Protocol):
+    """Describes a person by a vector in the space of the items' vectors."""
+
+    def user_matrix(self, interactions: Interactions) -> NDArray[np.float32]:
+        """Everybody's vector, (people, k)."""
+        ...

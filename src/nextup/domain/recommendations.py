@@ -28,6 +28,15 @@ class Touch(NamedTuple):
     offset: int  # in the log; makes applying the same event again harmless
 
 
+class Tally(NamedTuple):
+    """How often something was done with an item within one hour."""
+
+    item_id: str
+    type: str
+    hour: int  # since the epoch
+    times: int
+
+
 class Scored(NamedTuple):
     """An item's place in a published list."""
 

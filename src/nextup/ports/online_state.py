@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from nextup.domain.events import LogRow, Position
-from nextup.domain.recommendations import ServedList, Touch
+from nextup.domain.recommendations import ServedList, Tally, Touch
 
 
 class OnlineState(Protocol):
@@ -29,11 +29,17 @@ class OnlineState(Protocol):
         """Everything the person did, in log order; empty for an unknown one."""
         ...
 
-    def load_histories(self, histories: Iterable[tuple[str, Sequence[Touch]]], position: Position) -> int:
+    def load_histories(
+        self,
+        histories: Iterable[tuple[str, Sequence[Touch]]],
+        position: Position,
+        tallies: Iterable[Tally] = (),
+    ) -> int:
         """Put in what the log holds up to `position`, in bulk; returns how many people.
 
-        Touches that were applied from beyond that position stay. Moves to `position` when the
-        state stood before it.
+        `tallies` count the same events and become the counters. Touches that were applied from
+        beyond the position stay, and are counted. Moves to `position` when the state stood
+        before it.
         """
         ...
 

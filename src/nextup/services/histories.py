@@ -6,14 +6,15 @@ columns already. What people did since then is kept: the state tells both apart 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
 
 from nextup.domain import tables as t
-from nextup.domain.events import EventType
-from nextup.domain.recommendations import Touch
+from nextup.domain.events import EventType, from_microseconds
+from nextup.domain.recommendations import Tally, Touch
 from nextup.domain.tables import Table
 from nextup.services.collect import SOURCE
 
@@ -26,22 +27,49 @@ if TYPE_CHECKING:
     from nextup.ports.online_state import OnlineState
     from nextup.services.train import Report
 
+MICROSECONDS_PER_HOUR = 3_600_000_000
 _COLUMNS = (t.USER_ID, t.ITEM_ID, t.TYPE, t.VALUE, t.OCCURRED_AT, t.OFFSET)
 
 
 def load_histories(
-    engine: Engine, lake: Lake, state: OnlineState, *, report: Report | None = None
+    engine: Engine,
+    lake: Lake,
+    state: OnlineState,
+    *,
+    window_days: float,
+    report: Report | None = None,
 ) -> int:
-    """Load everything silver knows, unless the state has read the log further already."""
+    """Load everything silver knows, unless the state has read the log further already.
+
+    The counters of what trends get the last `window_days`.
+    """
     position = lake.position(Table.INTERACTIONS, SOURCE)
     if not is_ahead(position, state.position()):
         return 0
-    return state.load_histories(_histories(engine, report), position)
+    tallies = _tallies(engine, window_days)
+    return state.load_histories(_histories(engine, report), position, tallies)
 
 
 def is_ahead(position: Position, other: Position) -> bool:
     """Whether `position` lies beyond `other` in any partition."""
     return any(offset > other.get(partition, 0) for partition, offset in position.items())
+
+
+def _tallies(engine: Engine, window_days: float) -> Iterator[Tally]:
+    """What was done with each item in each hour of the window, which ends with the last event."""
+    events = engine.scan(Table.INTERACTIONS)
+    (newest,) = engine.arrays(events.select(nw.col(t.OCCURRED_AT).max())).values()
+    if not len(newest) or newest[0] is None or newest[0] != newest[0]:
+        return
+    start = from_microseconds(int(newest[0])) - timedelta(days=window_days)
+    hours = events.filter(nw.col(t.OCCURRED_AT) >= start).with_columns(
+        nw.col(t.OCCURRED_AT).dt.truncate("1h")
+    )
+    keys = (t.ITEM_ID, t.TYPE, t.OCCURRED_AT)
+    counts = engine.arrays(hours.group_by(*keys).agg(nw.len().alias(t.TOUCHES)))
+    began = counts[t.OCCURRED_AT] // MICROSECONDS_PER_HOUR
+    columns = (counts[t.ITEM_ID], counts[t.TYPE], began, counts[t.TOUCHES])
+    yield from map(Tally, *(column.tolist() for column in columns))
 
 
 def _histories(engine: Engine, report: Report | None) -> Iterator[tuple[str, Sequence[Touch]]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextup.algorithms.components import KnowsPeople
 from nextup.algorithms.fusion import fuse
 from nextup.domain import tables as t
 from nextup.domain.errors import Conflict
@@ -57,7 +58,8 @@ def make_lists(
         candidates=settings.recommend.candidates,
         unwanted=people.indifferent,
     )
-    entries = _write_table(engine, artifact, people, fused, list(used))
+    entries = _write_lists(engine, artifact, people, fused, list(used))
+    _write_vectors(engine, artifact, people)
     lists = int((fused.ranking.items[:, :1] >= 0).sum())
     return Published(artifact.model_id, lists, entries)
 
@@ -92,7 +94,7 @@ def publish(
     return published
 
 
-def _write_table(
+def _write_lists(
     engine: Engine, artifact: Artifact, people: Dataset, fused: Fused, sources: list[str]
 ) -> int:
     users, places = np.nonzero(fused.ranking.items >= 0)
@@ -117,6 +119,21 @@ def _write_table(
     return engine.replace(
         Table.RECOMMENDATIONS, named.select(*t.COLUMNS[Table.RECOMMENDATIONS])
     )
+
+
+def _write_vectors(engine: Engine, artifact: Artifact, people: Dataset) -> None:
+    """Everybody's characteristic vector, for those who read the lake; serving makes its own."""
+    for fitted in artifact.components.values():
+        if isinstance(fitted, KnowsPeople):
+            vectors = engine.frame(
+                {
+                    t.USER_ID: people.user_ids,
+                    t.MODEL_ID: [artifact.model_id] * len(people.user_ids),
+                    t.VECTOR: fitted.user_matrix(people.interactions).tolist(),
+                }
+            )
+            engine.replace(Table.USER_VECTORS, vectors)
+            return
 
 
 def _lists(

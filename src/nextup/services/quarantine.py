@@ -189,5 +189,12 @@ def _row(cells: Mapping[str, Any]) -> Quarantined:
 
     rejected_at = moment(REJECTED_AT)
     assert rejected_at is not None
-    texts = (cells[name] for name in (REJECTED_ID, SOURCE, RECORD, RULE, REASON))
-    return Quarantined(*texts, rejected_at, moment(READMITTED_AT))
+    return Quarantined(
+        cells[REJECTED_ID],
+        cells[SOURCE],
+        cells[RECORD],
+        cells[RULE],
+        cells[REASON],
+        rejected_at,
+        moment(READMITTED_AT),
+    )

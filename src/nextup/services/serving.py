@@ -9,7 +9,7 @@ from nextup.services.contracts import EventContract
 from nextup.services.intake import Intake
 from nextup.services.recommend import Recommender, utc_now
 from nextup.services.shelves import Shelves
-from nextup.services.stream import ModelWatcher, OnlineUpdater
+from nextup.services.stream import ModelWatcher, OnlineUpdater, repeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from nextup.services.intake import Outcome
     from nextup.services.stream import Applied
     from nextup.settings import Settings
+
+TRENDING_POLL_SECONDS = 0.5
 
 
 class ServingPorts(Protocol):
@@ -107,11 +109,13 @@ class Serving:
         """Load the model and follow the log and the registry until `stop`."""
         self._stop.clear()
         self.watcher.current()
+        self.recommender.trending.followed = True
         self._threads = [
             threading.Thread(target=work, args=(self._stop,), name=name, daemon=True)
             for name, work in (
                 ("nextup-online-updater", self.updater.run),
                 ("nextup-model-watcher", self.watcher.run),
+                ("nextup-trending", self._follow_trending),
             )
         ]
         for thread in self._threads:
@@ -123,3 +127,10 @@ class Serving:
         for thread in self._threads:
             thread.join()
         self._threads = []
+        self.recommender.trending.followed = False
+
+    def _follow_trending(self, stop: threading.Event) -> None:
+        def refresh() -> None:
+            self.recommender.trending.refresh(self.watcher.current().items)
+
+        repeat(refresh, stop, TRENDING_POLL_SECONDS, "What trends could not be read")

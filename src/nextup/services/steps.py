@@ -6,14 +6,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import narwhals as nw
 
 from nextup import __version__
 from nextup.domain.errors import Conflict, CorruptData, NotFound
 from nextup.domain.operations import ModelRecord
-from nextup.domain.tables import Table
+from nextup.domain.tables import OCCURRED_AT, Table
+from nextup.domain.weighing import Weighing
 from nextup.services import registry
 from nextup.services.artifacts import Artifact, load_artifact, save_artifact
 from nextup.services.collect import SOURCE
@@ -26,6 +28,7 @@ from nextup.services.publish import make_lists
 from nextup.services.publish import publish as publish_lists
 from nextup.services.refine import refine as refine_bronze
 from nextup.services.train import Recipe, fit_all, lineage
+from nextup.transforms.silver_to_gold import user_item
 
 if TYPE_CHECKING:
     from nextup.ports.catalog import Catalog
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from nextup.ports.engine import Engine
     from nextup.ports.event_log import EventLog
     from nextup.ports.files import Files
-    from nextup.ports.lake import Lake
+    from nextup.ports.lake import AsOf, Lake
     from nextup.ports.online_state import OnlineState
     from nextup.ports.recommendation_store import RecommendationStore
     from nextup.ports.tracker import Tracker
@@ -57,6 +60,7 @@ class Context:
     online_state: OnlineState
     control: Control
     tracker: Tracker
+    as_of: AsOf = None  # train and evaluate on silver as it was
     report: Report | None = None
 
 
@@ -102,7 +106,7 @@ def train(context: Context) -> Done:
     if _is_trained(context, model_id):
         return Done({"trained": 0}, f"{model_id} is up to date")
     items = load_item_facts(context.engine)
-    people = load_dataset(context.engine, context.engine.scan(Table.USER_ITEM), items.item_ids)
+    people = load_dataset(context.engine, _user_item(context), items.item_ids)
     components = fit_all(
         recipe,
         people.interactions,
@@ -140,6 +144,7 @@ def evaluate(context: Context) -> Done:
         load_item_facts(context.engine),
         context.until,
         incumbent=_recipe_in_service(context),
+        as_of=context.as_of,
         report=context.report,
     )
     judged = replace(record, metrics=verdict.metrics, verdict=verdict.reason)
@@ -166,10 +171,24 @@ def publish(context: Context) -> Done:
     )
     registry.promote(context.control, context.recommendation_store, record.model_id)
     people = load_histories(
-        context.engine, context.lake, context.online_state, report=context.report
+        context.engine,
+        context.lake,
+        context.online_state,
+        window_days=context.settings.trending.window_days,
+        report=context.report,
     )
     counts = {"lists": published.lists, "entries": made.entries, "histories": people}
     return Done(counts, remark or f"{record.model_id} is in service")
+
+
+def _user_item(context: Context) -> nw.LazyFrame[Any]:
+    """The day's pairs: gold's, or made anew from silver as it was."""
+    if context.as_of is None:
+        return context.engine.scan(Table.USER_ITEM)
+    events = context.engine.scan(Table.INTERACTIONS, context.as_of)
+    settings = context.settings
+    weighing = Weighing.from_weights(settings.weights, settings.contracts.rating_max)
+    return user_item(events.filter(nw.col(OCCURRED_AT) < context.until), weighing, context.until)
 
 
 def _model_id(context: Context, recipe: Recipe) -> str:
@@ -178,7 +197,7 @@ def _model_id(context: Context, recipe: Recipe) -> str:
     inputs = [
         __version__,
         context.until.isoformat(),
-        context.lake.version(Table.INTERACTIONS),
+        context.lake.version(Table.INTERACTIONS) if context.as_of is None else str(context.as_of),
         context.lake.content_hash(Table.ITEMS),
         recipe.fingerprint,
         settings.weights.model_dump(),

@@ -105,7 +105,7 @@ class OnlineUpdater:
             while self._apply_next() and not stop.is_set():
                 pass  # callers take their turn between two batches
 
-        _repeat(work, stop, self._poll_seconds, "The online state could not be updated")
+        repeat(work, stop, self._poll_seconds, "The online state could not be updated")
 
     def _apply_next(self) -> int:
         with self._applying:
@@ -178,7 +178,7 @@ class ModelWatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Look again and again until `stop` is set."""
-        _repeat(self.refresh, stop, self._poll_seconds, "The model in service could not be loaded")
+        repeat(self.refresh, stop, self._poll_seconds, "The model in service could not be loaded")
 
     def _stale_items(self) -> bool:
         if monotonic() < self._read_items_at + ITEMS_SECONDS:
@@ -225,7 +225,7 @@ def _read_artifact(files: Files, model_id: str | None) -> Artifact | None:
         ) from error
 
 
-def _repeat(
+def repeat(
     work: Callable[[], object], stop: threading.Event, every_seconds: float, failed: str
 ) -> None:
     """Work until `stop` is set. Nothing that goes wrong ends the loop: a thread that died unseen

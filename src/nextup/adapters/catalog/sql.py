@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from sqlalchemy import Boolean, Column, MetaData, Table, Text, delete, func, select
 
-from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.sql import IN_CHUNK, Database, Id, Number
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.domain import tables as t
 from nextup.domain.errors import InvalidInput
 from nextup.domain.items import Item, Person

@@ -85,7 +85,7 @@ class SqlLocks:
                 if self._is_held(row, me, now):
                     raise _conflict(name, row)
                 self._remove(connection, name, row.token)
-            taken = connection.execute(
+            connection.execute(
                 self._database.insert(locks)
                 .values(
                     name=name,
@@ -98,9 +98,10 @@ class SqlLocks:
                     heartbeat_at=now,
                 )
                 .on_conflict_do_nothing()
-            ).rowcount
-            if not taken:  # somebody was faster, between the two statements
-                raise _conflict(name, connection.execute(query).one_or_none())
+            )
+            row = connection.execute(query).one_or_none()
+            if row is None or row.token != token:  # somebody was faster, since the first look
+                raise _conflict(name, row)
 
     def _is_held(self, row: Row[Any], me: Holder, now: int) -> bool:
         other = Holder(row.host, row.place, row.pid, row.started)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import Table, delete, func, select, update
 
-from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.control.lock import SqlLocks
 from nextup.adapters.control.sql_tables import ControlTables
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.domain.errors import InvalidInput, NotFound
 from nextup.domain.events import from_microseconds, to_microseconds
 from nextup.domain.operations import Generation, ModelRecord, Outcome, Run, StepRecord

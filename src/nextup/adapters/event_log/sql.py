@@ -18,11 +18,11 @@ from sqlalchemy import (
     update,
 )
 
-from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.event_log.group_commit import GroupCommit
 from nextup.adapters.event_log.naming import names_person
 from nextup.adapters.event_log.sql_tables import EVENTS, REJECTED, LogTables
 from nextup.adapters.sql import IN_CHUNK, Database
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.domain import tables as t
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import (

@@ -42,6 +42,7 @@ from nextup.schemas.table_schemas import table_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     Frame = pl.DataFrame | pl.LazyFrame | Sequence[pl.LazyFrame]
 

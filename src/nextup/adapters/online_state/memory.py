@@ -15,10 +15,12 @@ from nextup.adapters.online_state.touches import (
     applied,
     by_person,
     counted,
+    counted_beyond,
     hours_between,
     later,
     loaded,
     oldest_kept,
+    told,
     weighed,
 )
 from nextup.domain.events import START
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from nextup.domain.events import LogRow, Position
-    from nextup.domain.recommendations import ServedList, Touch
+    from nextup.domain.recommendations import ServedList, Tally, Touch
 
 
 class MemoryOnlineState:
@@ -70,7 +72,10 @@ class MemoryOnlineState:
             return list(self._people.get(user_id, NOBODY).touches)
 
     def load_histories(
-        self, histories: Iterable[tuple[str, Sequence[Touch]]], position: Position
+        self,
+        histories: Iterable[tuple[str, Sequence[Touch]]],
+        position: Position,
+        tallies: Iterable[Tally] = (),
     ) -> int:
         """Put in what the log holds up to `position`; see the port."""
         people = 0
@@ -80,6 +85,11 @@ class MemoryOnlineState:
                 self._people[user_id] = loaded(known, base, position)
             people += 1
         with self._lock:
+            beyond = counted_beyond(self._people.values(), position, self._weights)
+            self._counters.clear()
+            for cell, times in (told(tallies, self._weights) + beyond).items():
+                self._counters[cell.hour][cell] = times
+            self._forget_old_counters()
             self._position = later(self._position, position)
         return people
 

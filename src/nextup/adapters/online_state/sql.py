@@ -21,7 +21,6 @@ from sqlalchemy import (
     update,
 )
 
-from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.online_state.packing import StatePacker
 from nextup.adapters.online_state.touches import (
     NOBODY,
@@ -30,24 +29,28 @@ from nextup.adapters.online_state.touches import (
     applied,
     by_person,
     counted,
+    counted_beyond,
     hours_between,
     later,
     loaded,
     oldest_kept,
+    told,
     weighed,
 )
 from nextup.adapters.sql import IN_CHUNK, Id
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.domain.events import to_microseconds
 from nextup.domain.tables import ITEM_ID, PARTITION, TOUCHES, TYPE, USER_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections import Counter
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from nextup.adapters.sql import Database
     from nextup.domain.events import LogRow, Position
-    from nextup.domain.recommendations import ServedList, Touch
+    from nextup.domain.recommendations import ServedList, Tally, Touch
 
 PEOPLE_PER_TRANSACTION: Final = 2_000  # of a bulk load; events are applied in between
 EXPIRED_PER_SAVE: Final = 100  # served lists removed in passing: no request pays for many
@@ -123,7 +126,7 @@ class SqlOnlineState(SqlBackup):
                     changed[user_id] = person
                     counters += new
             self._put_histories(connection, changed)
-            self._count(connection, counters)
+            self._count(connection, counted(counters, self._weights))
             self._move(connection, before, position)
 
     def history(self, user_id: str) -> list[Touch]:
@@ -132,12 +135,15 @@ class SqlOnlineState(SqlBackup):
             return self._remembered(connection, [user_id]).get(user_id, NOBODY).touches
 
     def load_histories(
-        self, histories: Iterable[tuple[str, Sequence[Touch]]], position: Position
+        self,
+        histories: Iterable[tuple[str, Sequence[Touch]]],
+        position: Position,
+        tallies: Iterable[Tally] = (),
     ) -> int:
         """Put in what the log holds up to `position`; see the port.
 
-        Some thousand people become durable at a time and the position moves last, so that after a
-        kill the log is applied from where it stood, and a second load does the rest.
+        Some thousand people become durable at a time; the counters and the position come last,
+        so that after a kill a second load makes everything right.
         """
         people = 0
         rest = iter(histories)
@@ -150,7 +156,11 @@ class SqlOnlineState(SqlBackup):
                 self._put_histories(connection, known)
             people += len(batch)
         with self._database.begin() as connection:
-            self._move(connection, self._lock_position(connection), position)
+            before = self._lock_position(connection)
+            beyond = counted_beyond(self._active_since(connection, position), position, self._weights)
+            connection.execute(delete(self._counters))
+            self._count(connection, told(tallies, self._weights) + beyond)
+            self._move(connection, before, position)
         return people
 
     def trending(
@@ -256,10 +266,19 @@ class SqlOnlineState(SqlBackup):
             ],
         )
 
-    def _count(self, connection: Connection, rows: Sequence[LogRow]) -> None:
+    def _active_since(self, connection: Connection, position: Position) -> Iterator[Remembered]:
+        """The people of whom something from beyond the position was applied."""
+        kept = self._histories.c
+        first = min(position.values(), default=0)
+        columns = select(kept[USER_ID], kept[PARTITION], kept.last_offset, kept[TOUCHES])
+        for user_id, partition, last, touches in connection.execute(
+            columns.where(kept.last_offset >= first)
+        ):
+            yield Remembered(partition, last, self._packer.unpack_touches(user_id, touches))
+
+    def _count(self, connection: Connection, cells: Counter[Cell]) -> None:
         """Add to the counters, and forget those that are older than the window."""
         counters = self._counters.c
-        cells = counted(rows, self._weights)
         if not cells:
             return
         put = self._database.insert(self._counters)

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from nextup.domain.events import EventType, LogRow, Position, from_microseconds, to_microseconds
-from nextup.domain.recommendations import Touch
+from nextup.domain.recommendations import Tally, Touch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -93,6 +93,28 @@ def counted(rows: Iterable[LogRow], weights: Mapping[str, float]) -> Counter[Cel
         for row in rows
         if weights.get(row.type, 0) > 0
     )
+
+
+def counted_beyond(
+    people: Iterable[Remembered], position: Position, weights: Mapping[str, float]
+) -> Counter[Cell]:
+    """What touches from beyond the position add to the counters."""
+    return Counter(
+        Cell(touch.occurred_at // MICROSECONDS_PER_HOUR, touch.item_id, touch.type)
+        for person in people
+        if person.partition is not None  # else nothing but a load is known of them
+        for touch in person.touches
+        if touch.offset >= position.get(person.partition, 0) and weights.get(touch.type, 0) > 0
+    )
+
+
+def told(tallies: Iterable[Tally], weights: Mapping[str, float]) -> Counter[Cell]:
+    """Tallies as counters; what weighs nothing is left out."""
+    counters: Counter[Cell] = Counter()
+    for item_id, kind, hour, times in tallies:
+        if weights.get(kind, 0) > 0:
+            counters[Cell(hour, item_id, kind)] += times
+    return counters
 
 
 def oldest_kept(newest_hour: int, now: datetime, window_days: float) -> int:

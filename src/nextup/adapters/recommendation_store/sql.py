@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, func, select, update
 
-from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.recommendation_store.packing import ListPacker, in_service, never_written
 from nextup.adapters.sql import Id
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.domain.tables import USER_ID
 
 if TYPE_CHECKING:

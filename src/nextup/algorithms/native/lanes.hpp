@@ -16,6 +16,14 @@ inline Lanes load(const float* from) {
     return lanes;
 }
 
+// The first `count` of W floats, zeros behind them; nothing beyond them is read.
+inline Lanes load_some(const float* from, int count) {
+    if (count == W) return load(from);
+    float kept[W] = {};
+    for (int i = 0; i < count; ++i) kept[i] = from[i];
+    return load(kept);
+}
+
 inline void store(float* to, Lanes lanes) { __builtin_memcpy(to, &lanes, sizeof lanes); }
 
 inline Lanes broadcast(float value) { return value - Lanes{}; }
@@ -54,10 +62,13 @@ inline unsigned not_below(Lanes lanes, float limit) {
 #endif
 }
 
-inline float sum(Lanes lanes) {
-    float total = 0;
-    for (int i = 0; i < W; ++i) total += lanes[i];
-    return total;
+template <int H>
+inline Lanes fold_down(Lanes lanes) {
+    lanes = fold<H>(lanes, lanes, std::make_index_sequence<W>());
+    if constexpr (H > 1) return fold_down<H / 2>(lanes);
+    return lanes;
 }
+
+inline float sum(Lanes lanes) { return fold_down<W / 2>(lanes)[0]; }
 
 }  // namespace native::NEXTUP_ISA

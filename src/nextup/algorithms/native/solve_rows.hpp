@@ -75,17 +75,12 @@ private:
             store(residual_ + c * W, -shared * load(solution_ + c * W));
             store(scale_ + c * W, shared);
         }
-        float coefficients[W];
         for (std::int64_t at = first_; at < last_; at += W) {
-            float* block = gather(at);
-            const Lanes predicted = dots(block, solution_);
+            const float* block = gather(at);
             const int rows = rows_at(at);
-            for (int r = 0; r < W; ++r)
-                coefficients[r] =
-                    r < rows ? systems_.targets[at + r] + systems_.target_offset -
-                                   systems_.touches.values[at + r] * predicted[r]
-                             : 0.0f;
-            add_rows(block, coefficients, residual_);
+            const Lanes weights = load_some(systems_.touches.values + at, rows);
+            const Lanes targets = load_some(systems_.targets + at, rows) + systems_.target_offset;
+            add_rows(block, targets - weights * dots(block, solution_), residual_);
             if (systems_.jacobi) add_squares(block, at, rows);
         }
         for (int c = 0; c < columns_; ++c) store(scale_ + c * W, 1.0f / load(scale_ + c * W));
@@ -96,15 +91,11 @@ private:
         for (int c = 0; c < columns_; ++c)
             store(image_ + c * W,
                   (load(systems_.dense + c * W) + ridge) * load(direction_ + c * W));
-        float coefficients[W];
         const bool kept = last_ - first_ <= capacity_ * W;
         for (std::int64_t at = first_; at < last_; at += W) {
             const float* block = kept ? block_of(at) : gather(at);
-            const Lanes along = dots(block, direction_);
-            const int rows = rows_at(at);
-            for (int r = 0; r < W; ++r)
-                coefficients[r] = r < rows ? systems_.touches.values[at + r] * along[r] : 0.0f;
-            add_rows(block, coefficients, image_);
+            const Lanes weights = load_some(systems_.touches.values + at, rows_at(at));
+            add_rows(block, weights * dots(block, direction_), image_);
         }
         return dot(direction_, image_);
     }
@@ -175,10 +166,12 @@ private:
         return sum_each(totals);
     }
 
-    // onto += sum_r coefficient_r y_r
-    void add_rows(const float* block, const float* coefficients, float* onto) const {
+    // onto += sum_r coefficient_r y_r; the vectors of absent touches are zero
+    void add_rows(const float* block, Lanes coefficients, float* onto) const {
+        float each[W];
+        store(each, coefficients);  // a broadcast from memory costs no shuffle
         Lanes k[W];
-        for (int r = 0; r < W; ++r) k[r] = broadcast(coefficients[r]);
+        for (int r = 0; r < W; ++r) k[r] = broadcast(each[r]);
         for (int c = 0; c < columns_; ++c, block += W * W) {
             Lanes even = load(onto + c * W), odd{};  // two chains hide the latency of a sum
             for (int r = 0; r < W; r += 2) {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime  # noqa: TC003 (pydantic reads annotations when it builds a model)
+from math import isfinite
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 from nextup.domain.events import EventType
 from nextup.domain.items import Item
@@ -14,10 +16,34 @@ NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$"
 """Text that every backend can keep: PostgreSQL, for one, refuses a NUL."""
 
 LONGEST_ID = 500  # characters, as in the events' schemas
+DEEPEST = 20  # levels of an item's attributes
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=NO_CONTROL)]
 Text = Annotated[str, Field(max_length=1_000, pattern=NO_CONTROL)]
 Word = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL)]
+
+
+def plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what JSON or a backend cannot keep and give back: numbers that are none, halves of
+    characters, control characters, and depths that exhaust a parser."""
+    _check_plain(value, DEEPEST)
+    return value
+
+
+def _check_plain(value: object, depth: int) -> None:
+    if depth < 0:
+        raise ValueError(f"nested more than {DEEPEST} deep")
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("a number is not finite")
+    if isinstance(value, str) and UNSTORABLE.search(value):
+        raise ValueError("a text holds a NUL or half a character")
+    if isinstance(value, dict | list):
+        for part in value:
+            _check_plain(part, depth - 1)
+    if isinstance(value, dict):
+        for part in value.values():
+            _check_plain(part, depth - 1)
 
 
 class Body(BaseModel):
@@ -131,7 +157,7 @@ class AnonymousTouch(Body):
 
     item_id: Id
     type: EventType = EventType.LIKE
-    value: float | None = None  # the stars of a rating
+    value: FiniteFloat | None = None  # the stars of a rating
     occurred_at: datetime | None = None  # None: now
 
 
@@ -163,7 +189,7 @@ class ItemBody(Body):
     makers: list[Word] = Field([], max_length=200)
     keywords: list[Word] = Field([], max_length=200)
     available: bool = True
-    attributes: dict[str, Any] = {}
+    attributes: Annotated[dict[str, Any], AfterValidator(plain)] = {}
 
     def item(self, item_id: str) -> Item:
         """The item under its id."""

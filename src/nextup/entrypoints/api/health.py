@@ -10,9 +10,19 @@ from nextup.entrypoints.api.access import Measured, Services
 from nextup.entrypoints.api.bodies import BackendAnswer, Readiness
 from nextup.entrypoints.api.metrics import MEDIA_TYPE
 from nextup.services.artifacts import FOLDER as MODELS
-from nextup.services.serving import Serving
+from nextup.services.serving import ServingPorts
 
 router = APIRouter(tags=["health"])
+
+QUESTIONS: dict[str, Callable[[ServingPorts], object]] = {
+    "event_log": lambda ports: ports.event_log.head(),
+    "catalog": lambda ports: ports.catalog.item(""),
+    "online_state": lambda ports: ports.online_state.position(),
+    "recommendation_store": lambda ports: ports.recommendation_store.current(),
+    "control": lambda ports: ports.control.current_model(),
+    "files": lambda ports: ports.files.exists(MODELS),
+}
+"""For each backend the cheapest question that it can only answer when it works."""
 
 NEEDED = {"event_log", "catalog"}  # without the others answers get simpler, and still come
 
@@ -32,7 +42,7 @@ def get_health() -> dict[str, str]:
 def get_readiness(services: Services, metrics: Measured, response: Response) -> Readiness:
     """Each backend by name. 503 when one is down that events need; when another one is down
     answers are degraded, and said to be."""
-    backends = {port: _asked(question) for port, question in _questions(services).items()}
+    backends = {port: _asked(port, services.ports) for port in QUESTIONS}
     for port, backend in backends.items():
         metrics.backend_up.labels(port).set(backend.ok)
     down = {port for port, backend in backends.items() if not backend.ok}
@@ -52,24 +62,11 @@ def get_metrics(metrics: Measured) -> Response:
     return Response(metrics.text(), media_type=MEDIA_TYPE)
 
 
-def _questions(services: Serving) -> dict[str, Callable[[], object]]:
-    """The cheapest question that each backend can only answer when it works."""
-    ports = services.ports
-    return {
-        "event_log": ports.event_log.head,
-        "catalog": lambda: ports.catalog.item(""),
-        "online_state": ports.online_state.position,
-        "recommendation_store": ports.recommendation_store.current,
-        "control": ports.control.current_model,
-        "files": lambda: ports.files.exists(MODELS),
-    }
-
-
-def _asked(question: Callable[[], object]) -> BackendAnswer:
+def _asked(port: str, ports: ServingPorts) -> BackendAnswer:
     started = perf_counter()
     detail = ""
     try:
-        question()
+        QUESTIONS[port](ports)
     except NextupError as error:
         detail = str(error)
     return BackendAnswer(ok=not detail, seconds=round(perf_counter() - started, 6), detail=detail)

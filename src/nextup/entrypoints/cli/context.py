@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from nextup.domain.errors import ConfigurationError, InvalidInput
 
@@ -13,7 +15,15 @@ if TYPE_CHECKING:
     from datetime import date
 
     from nextup.bootstrap import Platform
+    from nextup.ports.lake import AsOf
+    from nextup.services.contracts import EventContract
     from nextup.services.steps import Context
+
+
+AsOfOption = Annotated[
+    str,
+    typer.Option("--as-of", help="Use the tables as they were: a version, or a moment in ISO."),
+]
 
 
 @contextmanager
@@ -33,7 +43,10 @@ def platform_at(home: str, *, must_exist: bool = True) -> Iterator[Platform]:
 
 
 def context_of(
-    platform: Platform, day: date, report: Callable[[str, int, int], None] | None = None
+    platform: Platform,
+    day: date,
+    report: Callable[[str, int, int], None] | None = None,
+    as_of: AsOf = None,
 ) -> Context:
     """The ports and the day, as the pipeline's steps want them."""
     from nextup.services.pipeline import end_of_day
@@ -52,6 +65,7 @@ def context_of(
         online_state=platform.online_state,
         control=platform.control,
         tracker=platform.tracker,
+        as_of=as_of,
         report=report,
     )
 
@@ -66,3 +80,31 @@ def parse_day(text: str, option: str) -> date:
         raise InvalidInput(
             f"{option}: '{text}' is not a date.", cure="Write it as 2026-11-20."
         ) from error
+
+
+def contract_of(platform: Platform) -> EventContract:
+    """What events must satisfy on this platform, now."""
+    from datetime import UTC, datetime
+
+    from nextup.services.contracts import EventContract
+
+    settings = platform.settings.contracts
+    return EventContract(settings, platform.catalog, lambda: datetime.now(UTC))
+
+
+def parse_as_of(text: str) -> AsOf:
+    """A version number, or a moment (a naive one is UTC); nothing means now."""
+    from datetime import UTC, datetime
+
+    if not text:
+        return None
+    if text.isdecimal():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInput(
+            f"--as-of: '{text}' is neither a version nor a moment.",
+            cure="Write 12, or 2026-11-20T08:00:00+00:00.",
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -62,7 +62,7 @@ def demo(
     from nextup.entrypoints.api.server import ApiServer
     from nextup.entrypoints.cli.demo_tour import Tour
     from nextup.entrypoints.cli.setup import write_settings
-    from nextup.settings_reference import example_toml
+    from nextup.services.settings_reference import example_toml
 
     out = Output(as_json=as_json)
     home = _new_folder(folder)

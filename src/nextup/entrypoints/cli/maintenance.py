@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nextup.entrypoints.cli.context import parse_day, platform_at
+from nextup.entrypoints.cli.context import AsOfOption, contract_of, parse_as_of, parse_day, platform_at
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 
 if TYPE_CHECKING:
-    from nextup.ports.lake import AsOf
-
-AsOfOption = Annotated[
-    str,
-    typer.Option("--as-of", help="Use the tables as they were: a version, or a moment in ISO."),
-]
-
+    from nextup.bootstrap import Platform
+    from nextup.services.validate import TableCheck
 
 def register(root: typer.Typer) -> None:
     """Add these commands to the root."""
-    for command in (evaluate, erase, backup, restore):
+    for command in (evaluate, validate, erase, backup, restore):
         root.command()(command)
 
 
@@ -58,24 +53,57 @@ def evaluate(
     out.table(verdict.reason, ("metric", *models), rows, verdict)
 
 
-def parse_as_of(text: str) -> AsOf:
-    """A version number, or a moment (a naive one is UTC); nothing means now."""
+def validate(
+    file: Annotated[
+        Path | None, typer.Argument(help="Events, one JSON object a line; default: the lake.")
+    ] = None,
+    home: Home = HERE,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong in a file of events, or in the lake's tables, and change nothing.
+
+    Exits with 1 where something is.
+    """
+    out = Output(as_json=as_json)
+    with platform_at(home) as platform:
+        good = _validate_lake(platform, out) if file is None else _validate_file(platform, file, out)
+    if not good:
+        raise typer.Exit(1)
+
+
+def _validate_lake(platform: Platform, out: Output) -> bool:
     from datetime import UTC, datetime
 
-    from nextup.domain.errors import InvalidInput
+    from nextup.services.validate import validate_lake
 
-    if not text:
-        return None
-    if text.isdecimal():
-        return int(text)
+    checks = list(validate_lake(platform.engine, platform.lake, lambda: datetime.now(UTC)))
+    rows = [
+        (check.table.value, check.rows, len(check.results), _broken(check)) for check in checks
+    ]
+    title = "Rules of the lake" if rows else "The lake is empty; there is nothing to validate."
+    out.table(title, ("table", "rows", "rules", "broken"), rows, checks)
+    return all(check.passed for check in checks)
+
+
+def _broken(check: TableCheck) -> str:
+    """The rules that do not hold, with how many rows break each."""
+    broken = (result for result in check.results if not result.passed)
+    return ", ".join(f"{result.rule} ({result.failing:,} rows)" for result in broken) or "none"
+
+
+def _validate_file(platform: Platform, file: Path, out: Output) -> bool:
+    from nextup.domain.errors import InvalidInput
+    from nextup.services.validate import validate_events
+
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidInput(
-            f"--as-of: '{text}' is neither a version nor a moment.",
-            cure="Write 12, or 2026-11-20T08:00:00+00:00.",
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        with file.open("rb") as stream:
+            check = validate_events(stream, contract_of(platform))
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}.") from error
+    rows = [(fault.line, fault.rule, fault.reason, fault.record) for fault in check.faults]
+    title = f"{check.rows:,} events: {check.good:,} good, {check.broken.total():,} broken"
+    out.table(title, ("line", "rule", "reason", "record"), rows, check)
+    return not check.broken
 
 
 def erase(

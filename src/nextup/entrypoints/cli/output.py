@@ -63,6 +63,9 @@ class Output:
         if self.as_json:
             self.result(document)
             return
+        if not rows:
+            self.say(title)
+            return
         from rich.table import Table
         from rich.text import Text
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nextup.entrypoints.cli.context import context_of, parse_day, platform_at
+from nextup.entrypoints.cli.context import (
+    AsOfOption,
+    context_of,
+    parse_as_of,
+    parse_day,
+    platform_at,
+)
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 
 if TYPE_CHECKING:
@@ -62,9 +68,11 @@ def status(
     out.table(title, columns, rows, runs)
 
 
-def train(day: Date = "", home: Home = HERE, as_json: Json = False) -> None:
+def train(
+    day: Date = "", as_of: AsOfOption = "", home: Home = HERE, as_json: Json = False
+) -> None:
     """Bring the lake up to date and train a model, without putting it in service."""
-    _run(home, as_json, day=day, last="train")
+    _run(home, as_json, day=day, last="train", as_of=as_of)
 
 
 def publish(day: Date = "", home: Home = HERE, as_json: Json = False) -> None:
@@ -73,7 +81,14 @@ def publish(day: Date = "", home: Home = HERE, as_json: Json = False) -> None:
 
 
 def _run(
-    home: str, as_json: bool, *, day: str = "", first: str = "", last: str = "", backfill: str = ""
+    home: str,
+    as_json: bool,
+    *,
+    day: str = "",
+    first: str = "",
+    last: str = "",
+    backfill: str = "",
+    as_of: str = "",
 ) -> None:
     from nextup.services.pipeline import run_pipeline
 
@@ -81,7 +96,7 @@ def _run(
     runs: list[Run] = []
     with platform_at(home) as platform, out.progress() as report:
         for one in _days(platform.settings, day, backfill):
-            context = context_of(platform, one, report)
+            context = context_of(platform, one, report, parse_as_of(as_of))
             runs.append(
                 run_pipeline(
                     context,

@@ -24,7 +24,7 @@ def init(
     """Make a platform: a folder with a nextup.toml that shows and explains every default."""
     from nextup.domain.errors import Conflict
     from nextup.settings import FILE_NAME
-    from nextup.settings_reference import example_toml
+    from nextup.services.settings_reference import example_toml
 
     file = folder / FILE_NAME
     if file.exists():

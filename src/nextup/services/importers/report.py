@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from nextup.domain.errors import NextupError
@@ -55,7 +55,11 @@ class IngestReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {
+            name: dict(value) if isinstance(value, Counter) else value
+            for name, value in plain.items()
+        }
 
     def _count(self, counts: Counter[str], rejected: Sequence[Rejected]) -> None:
         for one in rejected:

@@ -46,19 +46,32 @@ class LiveTrending:
         self._clock = clock
         self._snapshots: dict[float, _Snapshot] = {}
         self._reading = threading.Lock()
+        self.followed = False  # whether a background thread calls `refresh`
 
     def scores(self, items: ItemTable, window_hours: float | None = None) -> NDArray[np.float32]:
         """Every item's decayed count, (n_items,). When the state is down, the last one known,
         and BackendUnavailable if there is none."""
         hours = window_hours or self._settings.window_days * 24.0
         last = self._last(items, hours)
-        if last is not None and (monotonic() < last.stale_at or self._reading.locked()):
+        if last is not None and (self.followed or self._is_fresh(last) or self._reading.locked()):
             return last.scores
+        return self._refresh(items, hours)
+
+    def refresh(self, items: ItemTable) -> None:
+        """Read again what has become stale, so that nobody who asks has to wait for it; for a
+        thread in the background, which sets `followed`."""
+        for hours in {self._settings.window_days * 24.0, *self._snapshots}:
+            self._refresh(items, hours)
+
+    def _refresh(self, items: ItemTable, hours: float) -> NDArray[np.float32]:
         with self._reading:
             last = self._last(items, hours)  # another thread may have read it meanwhile
-            if last is not None and monotonic() < last.stale_at:
+            if last is not None and self._is_fresh(last):
                 return last.scores
             return self._read(items, hours, last)
+
+    def _is_fresh(self, snapshot: _Snapshot) -> bool:
+        return monotonic() < snapshot.stale_at
 
     def _last(self, items: ItemTable, hours: float) -> _Snapshot | None:
         snapshot = self._snapshots.get(hours)
