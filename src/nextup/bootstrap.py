@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 from nextup.domain.errors import ConfigurationError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from nextup.adapters.sql import Database
     from nextup.ports.catalog import Catalog
     from nextup.ports.control import Control
     from nextup.ports.engine import Engine
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
     from nextup.ports.recommendation_store import RecommendationStore
     from nextup.ports.tracker import Tracker
     from nextup.settings import Settings
+
+
+class Closable(Protocol):
+    """Every port."""
+
+    def close(self) -> None:
+        """Closing twice does nothing."""
+
+
+T = TypeVar("T", bound=Closable)
 
 PORTS = (
     "event_log",
@@ -50,22 +61,27 @@ class Platform(AbstractContextManager["Platform"]):
 
     @cached_property
     def event_log(self) -> EventLog:
+        """The truth: every event."""
         return self._open("event_log", {"sqlite": _sql_event_log, "postgresql": _sql_event_log})
 
     @cached_property
     def catalog(self) -> Catalog:
+        """Items and people."""
         return self._open("catalog", {"sqlite": _sql_catalog, "postgresql": _sql_catalog})
 
     @cached_property
     def lake(self) -> Lake:
+        """The tables."""
         return self._open("lake", {"file": _delta_lake})
 
     @cached_property
     def files(self) -> Files:
+        """Models, raw data, receipts."""
         return self._open("files", {"file": _local_files})
 
     @cached_property
     def recommendation_store(self) -> RecommendationStore:
+        """Published lists."""
         return self._open(
             "recommendation_store",
             {"memory": _memory_store, "sqlite": _sql_store, "postgresql": _sql_store},
@@ -73,6 +89,7 @@ class Platform(AbstractContextManager["Platform"]):
 
     @cached_property
     def online_state(self) -> OnlineState:
+        """Live histories, served lists and counters."""
         return self._open(
             "online_state",
             {"memory": _memory_state, "sqlite": _sql_state, "postgresql": _sql_state},
@@ -80,15 +97,18 @@ class Platform(AbstractContextManager["Platform"]):
 
     @cached_property
     def control(self) -> Control:
+        """Runs, locks, models and generations."""
         return self._open("control", {"sqlite": _sql_control, "postgresql": _sql_control})
 
     @cached_property
     def engine(self) -> Engine:
+        """Where transformations run."""
         lake = self.lake
         return self._open("engine", {"local": lambda settings, url: _local_engine(lake)})
 
     @cached_property
     def tracker(self) -> Tracker:
+        """Where experiments are recorded."""
         return self._open("tracker", {"null": _null_tracker})
 
     def close(self) -> None:
@@ -106,7 +126,7 @@ class Platform(AbstractContextManager["Platform"]):
     ) -> None:
         self.close()
 
-    def _open(self, port: str, adapters: Mapping[str, Callable[[Settings, str], Any]]) -> Any:
+    def _open(self, port: str, adapters: Mapping[str, Callable[[Settings, str], T]]) -> T:
         """Choose by the URL's scheme; `postgresql+psycopg` counts as `postgresql`."""
         url = str(getattr(self.settings, f"{port}_url"))
         scheme = urlsplit(url).scheme.split("+")[0]
@@ -130,7 +150,7 @@ def _prefix(settings: Settings) -> str:
     return "" if settings.tenant == "default" else f"{settings.tenant}_"
 
 
-def _database(settings: Settings, url: str) -> Any:
+def _database(settings: Settings, url: str) -> Database:
     from nextup.adapters.sql import open_database
 
     return open_database(url, settings.home, _prefix(settings))
@@ -166,24 +186,25 @@ def _memory_store(settings: Settings, url: str) -> RecommendationStore:
     return MemoryRecommendationStore()
 
 
-def _counters(settings: Settings) -> dict[str, Any]:
-    weights = settings.weights
-    return {
-        "weights": {name: getattr(weights, name) for name in ("view", "click", "like", "rating")},
-        "window_days": settings.trending.window_days,
-    }
+def _counted(settings: Settings) -> dict[str, float]:
+    """What each type of event adds to the counters of what trends."""
+    return settings.weights.model_dump(include={"view", "click", "like", "rating"})
 
 
 def _sql_state(settings: Settings, url: str) -> OnlineState:
     from nextup.adapters.online_state.sql import SqlOnlineState
 
-    return SqlOnlineState(_database(settings, url), **_counters(settings))
+    return SqlOnlineState(
+        _database(settings, url),
+        weights=_counted(settings),
+        window_days=settings.trending.window_days,
+    )
 
 
 def _memory_state(settings: Settings, url: str) -> OnlineState:
     from nextup.adapters.online_state.memory import MemoryOnlineState
 
-    return MemoryOnlineState(**_counters(settings))
+    return MemoryOnlineState(weights=_counted(settings), window_days=settings.trending.window_days)
 
 
 def _folder(settings: Settings, url: str) -> str:

@@ -57,7 +57,9 @@ class Weights(Section):
     view: NonNegativeFloat = 1.0  # looked at it
     click: NonNegativeFloat = 2.0  # chose it from a list
     like: NonNegativeFloat = 5.0  # said that they like it
-    rating: NonNegativeFloat = 5.0  # for the highest rating; falls linearly to 0 at `neutral_rating`
+    rating: NonNegativeFloat = (
+        5.0  # for the highest rating; falls linearly to 0 at `neutral_rating`
+    )
     neutral_rating: float = 2.5  # ratings at or below it say nothing good
     half_life_days: NonNegativeFloat = 0.0  # a touch counts half after so long; 0: never fades
 
@@ -94,7 +96,9 @@ class Recommend(Section):
     blend_content: NonNegativeFloat = 0.15  # weight of content similarity
     blend_trending: NonNegativeFloat = 0.05  # weight of what many touch lately
     blend_popular: NonNegativeFloat = 0.02  # weight of what most touched
-    diversity: Annotated[float, Field(ge=0, le=1)] = 0.15  # 0: by score alone; 1: by difference alone
+    diversity: Annotated[float, Field(ge=0, le=1)] = (
+        0.15  # 0: by score alone; 1: by difference alone
+    )
     served_hours: PositiveFloat = 48.0  # how long a served list can be continued and replayed
 
 
@@ -120,7 +124,9 @@ class Server(Section):
     """The HTTP server."""
 
     host: str = "127.0.0.1"  # the address to listen on
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000  # the next free one is taken where this is busy
+    port: Annotated[int, Field(ge=0, le=65535)] = (
+        8000  # the next free one is taken where this is busy
+    )
     max_body_bytes: PositiveInt = 10_000_000  # a larger request is refused
     max_batch: PositiveInt = 10_000  # events in one request
 
@@ -136,7 +142,9 @@ class Settings(BaseSettings):
         toml_file=None,
     )
 
-    tenant: Annotated[str, Field(pattern=TENANT)] = "default"  # prefixes every name on every backend
+    tenant: Annotated[str, Field(pattern=TENANT)] = (
+        "default"  # prefixes every name on every backend
+    )
     timezone: str = "UTC"  # whose midnight ends a day of the pipeline
     seed: NonNegativeInt = 42  # of everything random
     threads: NonNegativeInt = 0  # for training and ranking; 0: as many as there are cores
@@ -190,7 +198,9 @@ def load_settings(folder: Path | str = ".", **overrides: Any) -> Settings:
     try:
         return FileSettings(home=home, **overrides)
     except ValidationError as error:
-        raise ConfigurationError(_explain(error, file), cure="`nextup doctor` checks a change.") from error
+        raise ConfigurationError(
+            _explain(error, file), cure="`nextup doctor` checks a change."
+        ) from error
     except (ValueError, OSError) as error:  # a file that is not TOML, or cannot be read
         raise ConfigurationError(f"{file} cannot be read: {error}.") from error
 

@@ -31,9 +31,7 @@ def test_the_import_contract_holds() -> None:
 def test_starting_loads_nothing_heavy(start: str) -> None:
     """`import nextup`, and the command line as far as `--help`, import no heavy library."""
     code = f"import sys; {start}; print(*sorted(set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert HEAVY & set(done.stdout.split()) == set()
 
 

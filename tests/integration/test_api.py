@@ -398,6 +398,19 @@ class TestEdge:
         for path in paths:
             assert path in page.text
 
+    def test_errors_are_described_as_they_are_sent(self, client):
+        """The OpenAPI document gives each error the media type of problem documents."""
+        paths = client.get("/openapi.json").json()["paths"]
+        described = [
+            (status, list(answer["content"]))
+            for path, methods in paths.items()
+            for operation in methods.values()
+            for status, answer in operation["responses"].items()
+            if status >= "400" and path != "/readyz"
+        ]
+        assert len(described) > 30
+        assert {media for _, kinds in described for media in kinds} == {"application/problem+json"}
+
 
 class TestModels:
     def test_promotion_and_rollback_without_a_restart(self, client, platform):

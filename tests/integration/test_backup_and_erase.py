@@ -33,7 +33,9 @@ def facts(platform: Platform) -> dict[str, object]:
     return {
         "events": platform.event_log.read(START, 1_000_000).rows,
         "items": list(platform.catalog.all_items()),
-        "tables": {one.table: platform.lake.content_hash(one.table) for one in platform.lake.status()},
+        "tables": {
+            one.table: platform.lake.content_hash(one.table) for one in platform.lake.status()
+        },
         "models": platform.control.models(),
         "current": platform.control.current_model(),
         "list": platform.recommendation_store.read(PERSON),

@@ -11,8 +11,9 @@ from nextup.algorithms.blending import dense_scores, rescaled
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.inputs import check_limit, check_people, check_positive
 from nextup.algorithms.metrics import hits
-from nextup.algorithms.selection import BLOCK_BYTES, best_rows, people_between
+from nextup.algorithms.selection import BLOCK_BYTES, people_between
 from nextup.algorithms.splits import select_people
+from nextup.algorithms.topk import best_of_rows
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class _Candidates:
         """The mean over people."""
         total = np.tensordot(weights.astype(np.float32), self.values, axes=1)
         total[self.missing] = -np.inf
-        best = best_rows(total, len(self.discount)).items  # (people, k)
+        best = best_of_rows(total, len(self.discount)).items  # (people, k)
         found = np.take_along_axis(self.hits, np.maximum(best, 0), axis=1) & (best >= 0)
         return float((found @ self.discount / self.ideal).mean())
 
@@ -146,13 +147,11 @@ def _block(
     fitted: Sequence[Fitted], people: Interactions, depth: int, scale: Scale
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Some people's candidates, (people, width), and their values, (models, people, width)."""
-    users = people.users()
     scores, proposed = [], []
     for model in fitted:
         score = rescaled(dense_scores(model, people), scale)  # (people, n_items)
-        score[users, people.items] = -np.inf
         scores.append(score)
-        proposed.append(best_rows(score, depth).items)
+        proposed.append(best_of_rows(score, depth, seen=people).items)
     items = np.sort(np.concatenate(proposed, axis=1), axis=1)
     items[:, 1:][items[:, 1:] == items[:, :-1]] = -1  # proposed by more than one model
     shown = np.maximum(items, 0)

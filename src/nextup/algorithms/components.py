@@ -7,7 +7,6 @@ model without, say, neighbours simply does not have the method.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
@@ -46,7 +45,9 @@ class Fitted(Protocol):
     name: ClassVar[str]
 
     @property
-    def n_items(self) -> int: ...
+    def n_items(self) -> int:
+        """How many items it scores."""
+        ...
 
     def score(self, history: History) -> NDArray[np.float32]:
         """Every item's score for this person, (n_items,); what was already seen is not removed."""
@@ -57,7 +58,9 @@ class Fitted(Protocol):
         ...
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Self: ...
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Self:
+        """The inverse of `arrays`."""
+        ...
 
 
 class Component(Protocol):

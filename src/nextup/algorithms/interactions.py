@@ -80,6 +80,7 @@ class Interactions:
 
     @property
     def n_users(self) -> int:
+        """How many people, those without a touch included."""
         return len(self.indptr) - 1
 
     def __len__(self) -> int:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextup.algorithms.components import Neighbours, Ranking
+from nextup.algorithms.components import Ranking
 from nextup.algorithms.inputs import check_limit
+from nextup.algorithms.topk import best, best_of_rows
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -15,34 +16,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nextup.algorithms.components import Neighbours
     from nextup.algorithms.interactions import Interactions
 
     ScoreMany = Callable[[Interactions], NDArray[np.float32]]
-    """All items' scores for each person given, (people, n_items); they may be written into."""
+    """All items' scores for each person given, (people, n_items)."""
 
 BLOCK_BYTES = 64 << 20  # of dense scores at a time: large enough for BLAS, small beside the data
-
-
-def best_rows(scores: NDArray[np.float32], limit: int) -> Ranking:
-    """The best `limit` columns of each row, best first; -inf marks what may not be chosen.
-
-    Rows with fewer candidates, and limits beyond the number of columns, are filled with -1.
-    """
-    check_limit(limit)
-    n_rows, n_columns = scores.shape
-    width = min(limit, n_columns)
-    if n_rows == 0 or width == 0:
-        return _empty(n_rows, limit)
-    if width == n_columns:
-        chosen = np.broadcast_to(np.arange(n_columns), scores.shape)
-    else:
-        chosen = _chosen_columns(scores, width)
-    kept = np.take_along_axis(scores, chosen, axis=1)  # (rows, width), columns ascending
-    order = np.argsort(-kept, axis=1, kind="stable")
-    kept = np.take_along_axis(kept, order, axis=1)
-    items = np.take_along_axis(chosen, order, axis=1).astype(np.int32)
-    items[np.isneginf(kept)] = -1
-    return _padded(items, kept, limit)
 
 
 def best_items(
@@ -53,9 +33,7 @@ def best_items(
         if allowed.shape != scores.shape:
             raise InvalidInput(f"The mask has {len(allowed)} items, the scores {len(scores)}.")
         scores = np.where(allowed, scores, np.float32(-np.inf))
-    ranking = best_rows(scores[None, :], limit)
-    found = ranking.items[0] >= 0
-    return Neighbours(ranking.items[0][found], ranking.scores[0][found])
+    return best(scores, limit)
 
 
 def rank_in_blocks(
@@ -74,9 +52,7 @@ def rank_in_blocks(
         stop = min(start + block, n_users)
         people = people_between(interactions, start, stop)
         scores = score_many(people)  # (block, n_items)
-        if exclude_seen:
-            scores[people.users(), people.items] = -np.inf
-        part = best_rows(scores, limit)
+        part = best_of_rows(scores, limit, seen=people if exclude_seen else None)
         ranking.items[start:stop] = part.items
         ranking.scores[start:stop] = part.scores
     return ranking
@@ -129,31 +105,7 @@ def people_between(interactions: Interactions, start: int, stop: int) -> Interac
     )
 
 
-def _chosen_columns(scores: NDArray[np.float32], width: int) -> NDArray[np.int64]:
-    """The columns of each row's best `width` scores, ascending, ties to the lower column."""
-    n_rows, n_columns = scores.shape
-    bound = np.partition(scores, n_columns - width, axis=1)[:, n_columns - width, None]
-    chosen = scores >= bound  # at least `width` a row, more where the bound is tied
-    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > width)
-    if len(crowded):
-        above = scores[crowded] > bound[crowded]
-        tied = scores[crowded] == bound[crowded]
-        room = width - np.count_nonzero(above, axis=1, keepdims=True)
-        chosen[crowded] = above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room))
-    return np.nonzero(chosen)[1].reshape(n_rows, width)
-
-
 def _empty(n_rows: int, limit: int) -> Ranking:
     return Ranking(
         np.full((n_rows, limit), -1, np.int32), np.full((n_rows, limit), -np.inf, np.float32)
-    )
-
-
-def _padded(items: NDArray[np.int32], scores: NDArray[np.float32], limit: int) -> Ranking:
-    missing = limit - items.shape[1]
-    if missing <= 0:
-        return Ranking(items, scores)
-    wide = ((0, 0), (0, missing))
-    return Ranking(
-        np.pad(items, wide, constant_values=-1), np.pad(scores, wide, constant_values=-np.inf)
     )

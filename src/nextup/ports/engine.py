@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import narwhals as nw
     import numpy as np
 
+    Column = Sequence[Any] | np.ndarray[Any, Any]
     Frames = nw.LazyFrame[Any] | Sequence[nw.LazyFrame[Any]]
     """One frame, or several whose rows follow each other."""
 
@@ -44,7 +45,7 @@ class Engine(Protocol):
         times, in microseconds since the epoch."""
         ...
 
-    def frame(self, columns: Mapping[str, Sequence[Any]]) -> nw.LazyFrame[Any]:
+    def frame(self, columns: Mapping[str, Column]) -> nw.LazyFrame[Any]:
         """A small frame of plain columns that belong to no table; types are inferred."""
         ...
 

@@ -43,7 +43,9 @@ class OnlineState(Protocol):
         """
         ...
 
-    def trending(self, since: datetime, until: datetime) -> Mapping[str, Sequence[tuple[datetime, float]]]:
+    def trending(
+        self, since: datetime, until: datetime
+    ) -> Mapping[str, Sequence[tuple[datetime, float]]]:
         """Per item its counters between the two: the hour each began and the weight in it."""
         ...
 

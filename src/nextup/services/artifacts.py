@@ -1,8 +1,8 @@
 """A trained model as a folder: arrays, ids, metrics and lineage, memory-mapped when read.
 
-    models/<model_id>/model.json            what it is, how good, and from what it was made
-    models/<model_id>/items.json            the item ids, in the order of the arrays' rows
-    models/<model_id>/<component>/<array>.npy
+models/<model_id>/model.json            what it is, how good, and from what it was made
+models/<model_id>/items.json            the item ids, in the order of the arrays' rows
+models/<model_id>/<component>/<array>.npy
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def load_artifact(files: Files, model_id: str) -> Artifact:
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise CorruptData(
             f"Model '{model_id}' cannot be read: {error}.",
-            cure="`nextup model rollback` returns to the one before; `nextup train` makes a new one.",
+            cure="`nextup model rollback` returns to the one before.",
         ) from error
     return Artifact(
         card.model_id, card.created_at, item_ids, components, card.metrics, card.lineage

@@ -92,9 +92,7 @@ def _erase_from_lake(lake: Lake, user_id: str) -> dict[str, int]:
     return removed
 
 
-def _receipt(
-    files: Files, user_id: str, removed: Mapping[str, int], keep: timedelta
-) -> Receipt:
+def _receipt(files: Files, user_id: str, removed: Mapping[str, int], keep: timedelta) -> Receipt:
     erased_at = datetime.now(UTC)
     digest = hashlib.sha256(user_id.encode()).hexdigest()
     receipt = Receipt(

@@ -7,6 +7,7 @@ columns already. What people did since then is kept: the state tells both apart 
 from __future__ import annotations
 
 from datetime import timedelta
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -90,7 +91,7 @@ def _by_person(rows: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[tuple[str, 
 
 
 def _touches(rows: Mapping[str, np.ndarray[Any, Any]], of: slice) -> list[Touch]:
-    values = [None if value != value else value for value in rows[t.VALUE][of].tolist()]  # NaN
+    values = [None if isnan(value) else value for value in rows[t.VALUE][of].tolist()]
     return list(
         map(
             Touch,

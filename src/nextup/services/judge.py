@@ -224,7 +224,9 @@ def _figures(
     figures: dict[str, float | Sequence[float]] = {}
     for metric in evaluation.per_person:
         interval = evaluation.interval(metric, rng=rng, confidence=gate.confidence)
-        figures[metric] = [round(value, 5) for value in (interval.mean, interval.low, interval.high)]
+        figures[metric] = [
+            round(value, 5) for value in (interval.mean, interval.low, interval.high)
+        ]
     return figures | {name: round(value, 5) for name, value in evaluation.catalogue.items()}
 
 

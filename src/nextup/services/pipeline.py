@@ -86,7 +86,9 @@ def run_pipeline(
         control.save_run(run)
         try:
             for step in chosen:
-                run = replace(run, steps=(*run.steps, _run_step(step, context, control, run, watch)))
+                run = replace(
+                    run, steps=(*run.steps, _run_step(step, context, control, run, watch))
+                )
         except BaseException:
             control.save_run(replace(run, outcome=Outcome.FAILED, finished_at=datetime.now(UTC)))
             raise

@@ -116,9 +116,7 @@ def _write_lists(
         .join(persons, on="user", how="inner")
         .join(origins, on="origin", how="inner")
     )
-    return engine.replace(
-        Table.RECOMMENDATIONS, named.select(*t.COLUMNS[Table.RECOMMENDATIONS])
-    )
+    return engine.replace(Table.RECOMMENDATIONS, named.select(*t.COLUMNS[Table.RECOMMENDATIONS]))
 
 
 def _write_vectors(engine: Engine, artifact: Artifact, people: Dataset) -> None:

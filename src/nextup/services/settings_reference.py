@@ -41,7 +41,7 @@ class SettingReference:
 
 def reference() -> list[SettingReference]:
     """Every setting, top-level keys first, in the order of the source."""
-    top = [one for one in _of(Settings, "")]
+    top = list(_of(Settings, ""))
     sections = [
         one
         for name, field in Settings.model_fields.items()
@@ -93,7 +93,11 @@ def _comments(model: type[BaseModel]) -> dict[str, str]:
     found: dict[str, str] = {}
     key = ""
     for token in tokenize.generate_tokens(io.StringIO(inspect.getsource(model)).readline):
-        if token.type == tokenize.NAME and token.start[1] == 4 and token.string in model.model_fields:
+        if (
+            token.type == tokenize.NAME
+            and token.start[1] == 4
+            and token.string in model.model_fields
+        ):
             key = token.string
         elif token.type == tokenize.COMMENT and key:
             found[key] = token.string.lstrip("# ")

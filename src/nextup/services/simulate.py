@@ -86,6 +86,4 @@ def _events(audience: Audience, prefix: str) -> Iterator[Event]:
     )
     for event_id, kind, user_id, item_id, occurred_at, value, session_id in columns:
         moment = from_microseconds(occurred_at)
-        yield Event(
-            prefix + event_id, kind, user_id, item_id, moment, value, prefix + session_id
-        )
+        yield Event(prefix + event_id, kind, user_id, item_id, moment, value, prefix + session_id)

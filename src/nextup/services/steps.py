@@ -1,9 +1,8 @@
-"""What each step of the pipeline does: a few lines that join the services on the context's ports."""
+"""What each step of the pipeline does: a few lines that join services on the ports."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,8 @@ from nextup.services.train import Recipe, fit_all, lineage
 from nextup.transforms.silver_to_gold import user_item
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nextup.ports.catalog import Catalog
     from nextup.ports.control import Control
     from nextup.ports.engine import Engine

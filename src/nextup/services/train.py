@@ -85,9 +85,7 @@ def fit_all(
     return fitted
 
 
-def _component(
-    name: str, given: Mapping[str, Any], items: ItemFacts, threads: int
-) -> Component:
+def _component(name: str, given: Mapping[str, Any], items: ItemFacts, threads: int) -> Component:
     """The configured component; the content model also gets what the items say."""
     extra: dict[str, Any] = {}
     if name == "content":

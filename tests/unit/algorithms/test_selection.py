@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from nextup.algorithms import selection
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.selection import best_items, best_rows, rank_in_blocks, rank_in_one_order
+from nextup.algorithms.selection import best_items, rank_in_blocks, rank_in_one_order
 from nextup.domain.errors import InvalidInput
 
 few_values = st.sampled_from([0.0, 1.0, 2.0, -1.0, -np.inf])  # many ties
@@ -27,30 +27,19 @@ def sorted_by_hand(row, limit):
 
 @given(score_blocks, st.integers(1, 12))
 def test_the_best_columns_are_those_of_a_plain_sort(scores, limit):
-    """Selection gives what sorting by score, then by index, gives, filled with -1."""
-    ranking = best_rows(scores, limit)
+    """Ranking gives what sorting by score, then by index, gives, filled with -1."""
+    people = Interactions.from_pairs([], [], n_users=len(scores), n_items=scores.shape[1])
+    ranking = rank_in_blocks(lambda _: scores, people, limit)
     assert ranking.items.tolist() == [sorted_by_hand(row, limit) for row in scores]
-
-
-@given(score_blocks, st.integers(1, 12))
-def test_scores_stand_beside_their_items(scores, limit):
-    """Each listed score is its item's, and -inf stands beside a -1."""
-    ranking = best_rows(scores, limit)
-    for row, items, listed in zip(scores, ranking.items, ranking.scores, strict=True):
-        wanted = [row[item] if item >= 0 else -np.inf for item in items]
-        assert listed.tolist() == wanted
 
 
 def test_a_list_of_no_length_is_refused():
     """A limit below one is the caller's mistake."""
     with pytest.raises(InvalidInput, match="at least one"):
-        best_rows(np.zeros((1, 3), np.float32), 0)
-
-
-def test_no_rows_and_no_columns_give_an_empty_ranking():
-    """Nobody to rank for gives no rows; an empty catalogue gives rows of -1."""
-    assert best_rows(np.zeros((0, 3), np.float32), 2).items.shape == (0, 2)
-    assert best_rows(np.zeros((1, 0), np.float32), 2).items.tolist() == [[-1, -1]]
+        best_items(np.zeros(3, np.float32), 0)
+    nobody = Interactions.from_pairs([], [], n_users=1, n_items=3)
+    with pytest.raises(InvalidInput, match="at least one"):
+        rank_in_one_order(np.zeros(3, np.float32), nobody, 0)
 
 
 def test_only_allowed_items_are_listed():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nextup.domain.events import Position
     from nextup.domain.tables import Table
-    from nextup.ports.engine import Frames
+    from nextup.ports.engine import Column, Frames
     from nextup.ports.lake import AsOf, Lake
 
 _SLICE_ROWS: Final = 3_000_000  # a grouped slice of so many takes well under 2 GB
@@ -59,7 +59,7 @@ class LocalEngine:
         )
         return nw.from_native(frame.lazy())
 
-    def frame(self, columns: Mapping[str, Sequence[Any]]) -> nw.LazyFrame[Any]:
+    def frame(self, columns: Mapping[str, Column]) -> nw.LazyFrame[Any]:
         """A small frame of plain columns."""
         return nw.from_native(pl.DataFrame(columns).lazy())
 

@@ -157,7 +157,8 @@ class SqlOnlineState(SqlBackup):
             people += len(batch)
         with self._database.begin() as connection:
             before = self._lock_position(connection)
-            beyond = counted_beyond(self._active_since(connection, position), position, self._weights)
+            active = self._active_since(connection, position)
+            beyond = counted_beyond(active, position, self._weights)
             connection.execute(delete(self._counters))
             self._count(connection, told(tallies, self._weights) + beyond)
             self._move(connection, before, position)

@@ -136,16 +136,14 @@ private:
         const bool kept = last_ - first_ <= capacity_ * W;
         float* block = kept ? block_of(at) : panel_;
         const int rows = rows_at(at);
-        for (int r = 0; r < rows; ++r) {
-            const float* from = vector_of(at + r);
+        for (int r = 0; r < W; ++r) {
+            const float* from = vector_of(at + std::min(r, rows - 1));
             const float* soon = vector_of(std::min(at + rows + r, nnz_ - 1));
             for (int c = 0; c < columns_; ++c) {
                 if (c * W % 16 == 0) __builtin_prefetch(soon + c * W);
-                store(block + (c * W + r) * W, load(from + c * W));
+                store(block + (c * W + r) * W, r < rows ? load(from + c * W) : Lanes{});
             }
         }
-        for (int r = rows; r < W; ++r)
-            for (int c = 0; c < columns_; ++c) store(block + (c * W + r) * W, Lanes{});
         return block;
     }
 

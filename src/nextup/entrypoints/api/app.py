@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
@@ -13,7 +13,7 @@ from nextup.entrypoints.api import docs, health, items, recommendations, users
 from nextup.entrypoints.api.edge import Edge
 from nextup.entrypoints.api.events import event_router
 from nextup.entrypoints.api.metrics import Metrics
-from nextup.entrypoints.api.problems import install_problems
+from nextup.entrypoints.api.problems import install_problems, with_problem_types
 from nextup.services.serving import Serving
 
 if TYPE_CHECKING:
@@ -25,6 +25,16 @@ ABOUT = (
     "Send what people do; get what each person should see next, and why. "
     "Errors are problem documents (RFC 9457) that say what to do."
 )
+
+
+class _App(FastAPI):
+    """FastAPI, with errors described as they are sent."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = with_problem_types(super().openapi())
+        return self.openapi_schema
 
 
 def create_app(ports: ServingPorts) -> FastAPI:
@@ -41,7 +51,7 @@ def create_app(ports: ServingPorts) -> FastAPI:
         yield
         await run_sync(serving.stop)
 
-    app = FastAPI(
+    app = _App(
         title="Nextup",
         version=__version__,
         description=ABOUT,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 RETRY_AFTER_SECONDS = "1"
 SHOWN_ERRORS = 20  # wrong fields that a problem names
 CURES = {
@@ -32,7 +33,7 @@ CURES = {
 }
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": description, "content": {MEDIA_TYPE: {}}}
+    status: {"model": Problem, "description": description}
     for status, description in (
         (400, "The request cannot be read."),
         (404, "It does not exist."),
@@ -82,6 +83,18 @@ def problem(
 def request_id(request: Request) -> str:
     """The id that the edge gave this request, and every answer and log line names."""
     return str(request.scope.get("request_id", ""))
+
+
+def with_problem_types(openapi: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with problems under their own media type, where FastAPI knows only
+    that of a route's good answers."""
+    for methods in openapi["paths"].values():
+        for operation in methods.values():
+            for answer in operation["responses"].values():
+                content = answer.get("content", {})
+                if content.get("application/json", {}).get("schema") == PROBLEM_SCHEMA:
+                    content[MEDIA_TYPE] = content.pop("application/json")
+    return openapi
 
 
 def install_problems(app: FastAPI) -> None:

@@ -125,9 +125,7 @@ class Tour:
 
     def _say_durations(self) -> None:
         parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self._parts.items())
-        build = sum(
-            seconds for name, seconds in self._parts.items() if name not in {"server"}
-        )
+        build = sum(seconds for name, seconds in self._parts.items() if name not in {"server"})
         self._out.say(f"\nTook {build:.1f} s to the first recommendation: {parts}")
 
     def _invite(self, url: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +22,19 @@ app = typer.Typer(no_args_is_help=True, help="Bring data in; doing it again adds
 KeepFiles = Annotated[
     bool, typer.Option("--keep-files", help="Copy the raw files into the platform, too.")
 ]
+
+
+class Policy(Enum):
+    """What happens to events of items that the catalogue lacks."""
+
+    QUARANTINE = "quarantine"
+    CREATE = "create"
+
+
+POLICIES: dict[Policy, Literal["quarantine", "create"]] = {
+    Policy.QUARANTINE: "quarantine",
+    Policy.CREATE: "create",
+}
 
 
 @app.command()
@@ -106,8 +120,9 @@ def table(
         Path | None, typer.Option(help="A table of the items, with a column item_id.")
     ] = None,
     unknown_items: Annotated[
-        str, typer.Option(help="quarantine or create; default: create when none are known yet.")
-    ] = "",
+        Policy | None,
+        typer.Option(help="What to do with them; default: create when none are known yet."),
+    ] = None,
     home: Home = HERE,
     as_json: Json = False,
 ) -> None:
@@ -122,7 +137,7 @@ def table(
         Dialect(separator, quote or None, encoding),
         kind,
         items,
-        _policy(unknown_items),
+        unknown_items=None if unknown_items is None else POLICIES[unknown_items],
     )
     out = Output(as_json=as_json)
     with _destination(home) as (_, into), out.progress() as report:
@@ -161,16 +176,6 @@ def _pairs(mapping: list[str]) -> dict[str, str]:
             raise InvalidInput(f"--map: '{text}' is no pair.", cure="Write --map user=user_id.")
         pairs[role] = column
     return pairs
-
-
-def _policy(text: str) -> str | None:
-    from nextup.domain.errors import InvalidInput
-
-    if text not in {"", "quarantine", "create"}:
-        raise InvalidInput(
-            f"--unknown-items: '{text}' is no policy.", cure="It is quarantine or create."
-        )
-    return text or None
 
 
 def _show(out: Output, report: IngestReport) -> None:

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nextup.entrypoints.cli.context import AsOfOption, contract_of, parse_as_of, parse_day, platform_at
+from nextup.entrypoints.cli.context import (
+    AsOfOption,
+    contract_of,
+    parse_as_of,
+    parse_day,
+    platform_at,
+)
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 
 if TYPE_CHECKING:
     from nextup.bootstrap import Platform
     from nextup.services.validate import TableCheck
+
 
 def register(root: typer.Typer) -> None:
     """Add these commands to the root."""
@@ -66,7 +73,9 @@ def validate(
     """
     out = Output(as_json=as_json)
     with platform_at(home) as platform:
-        good = _validate_lake(platform, out) if file is None else _validate_file(platform, file, out)
+        good = (
+            _validate_lake(platform, out) if file is None else _validate_file(platform, file, out)
+        )
     if not good:
         raise typer.Exit(1)
 
@@ -77,9 +86,7 @@ def _validate_lake(platform: Platform, out: Output) -> bool:
     from nextup.services.validate import validate_lake
 
     checks = list(validate_lake(platform.engine, platform.lake, lambda: datetime.now(UTC)))
-    rows = [
-        (check.table.value, check.rows, len(check.results), _broken(check)) for check in checks
-    ]
+    rows = [(check.table.value, check.rows, len(check.results), _broken(check)) for check in checks]
     title = "Rules of the lake" if rows else "The lake is empty; there is nothing to validate."
     out.table(title, ("table", "rows", "rules", "broken"), rows, checks)
     return all(check.passed for check in checks)

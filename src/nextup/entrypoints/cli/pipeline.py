@@ -68,9 +68,7 @@ def status(
     out.table(title, columns, rows, runs)
 
 
-def train(
-    day: Date = "", as_of: AsOfOption = "", home: Home = HERE, as_json: Json = False
-) -> None:
+def train(day: Date = "", as_of: AsOfOption = "", home: Home = HERE, as_json: Json = False) -> None:
     """Bring the lake up to date and train a model, without putting it in service."""
     _run(home, as_json, day=day, last="train", as_of=as_of)
 

@@ -64,7 +64,13 @@ def recommend(
         serving.updater.catch_up()
         page = serving.recommender.recommend(Request(user_id, limit=limit, kind=kind or None))
     rows = [
-        (place, _title(item.item_id, page.details), item.score, item.source, _why(item, page.details))
+        (
+            place,
+            _title(item.item_id, page.details),
+            item.score,
+            item.source,
+            _why(item, page.details),
+        )
         for place, item in enumerate(page.places, start=1)
     ]
     served = page.served

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +24,8 @@ def init(
 ) -> None:
     """Make a platform: a folder with a nextup.toml that shows and explains every default."""
     from nextup.domain.errors import Conflict
-    from nextup.settings import FILE_NAME
     from nextup.services.settings_reference import example_toml
+    from nextup.settings import FILE_NAME
 
     file = folder / FILE_NAME
     if file.exists():
@@ -32,7 +33,7 @@ def init(
     write_settings(folder, example_toml())
     Output(as_json=as_json).result(
         {"settings": str(file)},
-        f"Wrote {file}. Next: `nextup ingest sample -C {folder}`, then `nextup doctor -C {folder}`.",
+        f"Wrote {file}. Next: `nextup ingest sample -C {folder}`, or your own data.",
     )
 
 
@@ -62,7 +63,7 @@ def doctor(home: Home = HERE, as_json: Json = False) -> None:
             examine(
                 port,
                 str(getattr(platform.settings, f"{port}_url")),
-                lambda port=port: getattr(platform, port),
+                partial(getattr, platform, port),
             )
             for port in PORTS
         ]

@@ -1,0 +1,178 @@
+"""What the README and the manual show happens, and what they name exists."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer.main
+
+from nextup.bootstrap import open_platform
+from nextup.entrypoints.api.app import create_app
+from nextup.entrypoints.api.server import ApiServer
+from nextup.entrypoints.cli.app import app, main
+from nextup.settings import load_settings
+from nextup.services.settings_reference import reference
+from tests.house.pages import ADDRESS, PAGES, ROOT, Session, Typed, code, differs, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+TYPED = [
+    pytest.param(page, number, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, _ in enumerate(sessions(page.read_text(encoding="utf-8")))
+]
+OTHER_VARIABLES = {  # read elsewhere than in the settings
+    "NEXTUP_NATIVE",
+    "NEXTUP_REQUIRE_SERVERS",
+    "NEXTUP_FAULT_ROUNDS",
+    "NEXTUP_FAULT_SEED",
+}
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@pytest.mark.parametrize(("page", "number"), TYPED)
+def test_what_a_page_shows_happens(
+    page: Path,
+    number: int,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Typing what a page shows, in order, gives the output that it shows."""
+    session = sessions(page.read_text(encoding="utf-8"))[number]
+    folder = tmp_path / "shop"
+    if session.platform == "empty":
+        folder.mkdir()
+    else:
+        shutil.copytree(request.getfixturevalue(f"{session.platform}_folder"), folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert session.steps
+    with _served(folder) if session.served else nullcontext(ADDRESS) as url:
+        for step in session.steps:
+            if isinstance(step, Typed):
+                output = type_in(step.command.replace(ADDRESS, url)).replace(url, ADDRESS)
+                wrong = differs(step, output)
+                assert wrong is None, f"$ {step.command}\n{wrong}"
+            else:
+                name, content = step
+                Path(name).write_text(content, encoding="utf-8")
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link's file exists, or is one of the generated pages."""
+    generated = {ROOT / "docs/reference/generated" / name for name in _generator().PAGES}
+    for target in re.findall(r"(?<!`)\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not re.match(r"[a-z]+:", target):
+            file = (page.parent / target).resolve()
+            assert file.exists() or file in generated, target
+
+
+@every_page
+def test_commands_exist_with_their_options(page: Path) -> None:
+    """A page names no command or option of `nextup` that it does not have."""
+    for line in code(page.read_text(encoding="utf-8")):
+        for words in re.findall(r"(?<![\w./-])nextup ((?:[\w.{}|-]+ ?)+(?:[^|>]*))", line):
+            assert_is_command(words.split())
+
+
+@every_page
+def test_make_targets_exist(page: Path) -> None:
+    """`make <something>` in code is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in code(page.read_text(encoding="utf-8")):
+        for target in re.findall(r"(?:^|\$ |; )make ([a-z-]+)", line):
+            assert target in targets
+
+
+@every_page
+def test_variables_exist(page: Path) -> None:
+    """`NEXTUP_...` is a setting, or one of the few other variables."""
+    known = OTHER_VARIABLES | {one.variable for one in reference()}
+    for name in re.findall(r"\bNEXTUP_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")):
+        assert name in known
+
+
+def test_reference_pages_are_generated(tmp_path: Path) -> None:
+    """Every reference page has content, and the index lists each of them."""
+    generator = _generator()
+    generator.write_reference(tmp_path)
+    index = (ROOT / "docs/reference/index.md").read_text(encoding="utf-8")
+    for name in generator.PAGES:
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert text.startswith("# ")
+        assert text.count("\n") > 5
+        assert f"generated/{name.removesuffix('.md')}" in index
+
+
+def type_in(command: str) -> str:
+    """What the command prints; `nextup` runs in this process, anything else in a shell."""
+    if re.fullmatch(r"nextup [^|>;&]*", command):
+        return _run_nextup(command)
+    if shutil.which("curl") is None and command.startswith("curl"):
+        pytest.skip("curl is not installed")
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def _run_nextup(command: str) -> str:
+    import shlex
+
+    printed, arguments = io.StringIO(), sys.argv
+    sys.argv = shlex.split(command.replace("\\\n", " "))
+    try:
+        with redirect_stdout(printed), redirect_stderr(printed):
+            main()
+    except SystemExit:
+        pass  # the output says what went wrong, and is compared
+    finally:
+        sys.argv = arguments
+    return printed.getvalue()
+
+
+def assert_is_command(words: list[str]) -> None:
+    command: Any = typer.main.get_command(app)
+    options = {"--help", "--version", "--json"}
+    path = "nextup"
+    for word in words:
+        if word.startswith("--"):
+            name = word.split("=")[0].rstrip(".,;)")
+            known = options | {one for each in command.params for one in each.opts}
+            assert name in known, f"{path} has no {name}"
+        elif getattr(command, "commands", None):
+            names = [word] if "|" not in word else word.split("|")
+            assert set(names) <= set(command.commands), f"{path} has no {word}"
+            command, path = command.commands[names[0]], f"{path} {word}"
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    with (
+        open_platform(load_settings(folder)) as platform,
+        ApiServer(create_app(platform), host="127.0.0.1", port=0) as server,
+    ):
+        yield server.url
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
