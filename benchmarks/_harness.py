@@ -146,7 +146,8 @@ def _adjacency(text: str) -> np.ndarray:
 def generated(millions: int, seed: int = 0) -> Split:
     """A set of MovieLens-20M's shape: its people and items, scaled by the root of the size.
 
-    Activity is log-normal, popularity a power law, and everybody mixes a few of twenty tastes.
+    Activity and popularity are log-normal (a tenth of the items has three quarters of the touches),
+    and everybody mixes a few of a hundred tastes, each a popularity of its own.
     """
     scale = (millions / 20) ** 0.5
     shape = {"n_users": int(138_493 * scale), "n_items": int(26_744 * scale)}
@@ -155,26 +156,25 @@ def generated(millions: int, seed: int = 0) -> Split:
 
 
 def _many_touches(
-    nnz: int, n_users: int, n_items: int, rng: np.random.Generator, tastes: int = 20
+    nnz: int, n_users: int, n_items: int, rng: np.random.Generator, tastes: int = 100
 ) -> Interactions:
     activity = rng.lognormal(0, 1.1, n_users)
     drawn = rng.poisson(activity * nnz * 1.25 / activity.sum()) + 5  # a quarter repeats itself
     drawn = np.minimum(drawn, n_items // 3)
-    mixtures = np.cumsum(rng.dirichlet(np.full(tastes, 0.25), n_users), axis=1)
-    taste_of_item = rng.integers(0, tastes, n_items)
-    popularity = (np.arange(n_items) + 30.0) ** -0.9
+    mixtures = np.cumsum(rng.dirichlet(np.full(tastes, 0.03), n_users), axis=1)
+    appeal = rng.normal(0, 1.6, n_items) + rng.normal(0, 1.3, (tastes, n_items))
+    reach = np.cumsum(np.exp(appeal), axis=1)  # (tastes, n_items)
     indptr, parts = [0], []
     for first in range(0, n_users, 4096):
         counts = drawn[first : first + 4096]
         users = np.repeat(np.arange(len(counts)), counts)
-        chance = rng.random(len(users))
-        taste = (chance[:, None] > mixtures[first : first + 4096][users]).sum(axis=1)
+        ladder = mixtures[first : first + 4096] + np.arange(len(counts))[:, None]  # ascends throughout
+        taste = np.searchsorted(ladder.ravel(), users + rng.random(len(users))) - users * tastes
         items = np.empty(len(users), np.int64)
         for each in range(tastes + 1):  # one beyond where rounding leaves a sum below 1
             at = np.flatnonzero(taste == each)
-            own = np.flatnonzero(taste_of_item == min(each, tastes - 1))
-            reach = np.cumsum(popularity[own])
-            items[at] = own[np.searchsorted(reach, rng.random(len(at)) * reach[-1], side="right")]
+            own = reach[min(each, tastes - 1)]
+            items[at] = np.searchsorted(own, rng.random(len(at)) * own[-1], side="right")
         pairs = np.unique(users * n_items + items)
         parts.append((pairs % n_items).astype(np.int32))
         ends = np.cumsum(np.bincount(pairs // n_items, minlength=len(counts)))

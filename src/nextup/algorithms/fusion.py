@@ -13,7 +13,8 @@ import numpy as np
 
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.evaluation import rank_everyone
-from nextup.algorithms.selection import BLOCK_BYTES, best_rows
+from nextup.algorithms.selection import BLOCK_BYTES, people_between
+from nextup.algorithms.topk import best_of_rows
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def fuse_blocks(
     if not used:
         raise InvalidInput("No model has a weight in the blend.", cure="Set one of blend_*.")
     for start in range(0, interactions.n_users, BLOCK):
-        people = _people(interactions, start, min(start + BLOCK, interactions.n_users))
+        people = people_between(interactions, start, min(start + BLOCK, interactions.n_users))
         proposals = [
             _shares(weights[name], rank_everyone(fitted, people, max(candidates, limit)))
             for name, fitted in used.items()
@@ -112,7 +113,7 @@ def _blend(
         if unwanted is not None:
             rows, items = _pairs_of(unwanted, first + start, first + stop, n_items)
             total[rows, items] = -np.inf
-        best = best_rows(total, limit)
+        best = best_of_rows(total, limit)
         rows = np.arange(stop - start)[:, None]
         sources = parts[:, rows, best.items].argmax(axis=0).astype(np.int8)
         yield Fused(best, np.where(best.items >= 0, sources, np.int8(-1)))
@@ -124,15 +125,3 @@ def _pairs_of(
     """The rows, from `start`, and items of the pairs of the people `start` to `stop`."""
     first, last = np.searchsorted(pairs, [start * n_items, stop * n_items])
     return pairs[first:last] // n_items - start, pairs[first:last] % n_items
-
-
-def _people(interactions: Interactions, start: int, stop: int) -> Interactions:
-    """The rows `start` to `stop`, without copying what they hold."""
-    first, last = interactions.indptr[start], interactions.indptr[stop]
-    return type(interactions)(
-        interactions.indptr[start : stop + 1] - first,
-        interactions.items[first:last],
-        interactions.weights[first:last],
-        interactions.times[first:last],
-        interactions.n_items,
-    )

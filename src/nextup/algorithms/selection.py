@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 64 << 20  # of dense scores at a time: large enough for BLAS, small beside the data
 
 
+def best_rows(scores: NDArray[np.float32], limit: int) -> Ranking:
+    """The best `limit` columns of each row, best first; -inf marks what may not be chosen.
+
+    Rows with fewer candidates, and limits beyond the number of columns, are filled with -1.
+    """
+    return best_of_rows(scores, limit)
+
+
 def best_items(
     scores: NDArray[np.float32], limit: int, *, allowed: NDArray[np.bool_] | None = None
 ) -> Neighbours:

@@ -168,15 +168,27 @@ def leading_right_vectors(
     width = min(factors + oversampling, *matrix.shape)
     transposed = sparse.csr_array(matrix.T)
     basis = rng.standard_normal((n_columns, width)).astype(np.float32)
-    basis, _ = np.linalg.qr(basis)
     for done in range(iterations):
-        basis, _ = np.linalg.qr(transposed @ (matrix @ basis))
+        basis = _orthogonal(transposed @ _orthogonal(matrix @ basis))
         if progress is not None:
             progress(done + 1, iterations)
+    basis, _ = np.linalg.qr(basis)  # to the last digit, once
     image = matrix @ basis  # (rows, width)
     _, turn = np.linalg.eigh((image.T @ image).astype(np.float64))  # ascending
-    kept = turn[:, ::-1][:, : min(factors, width)].astype(np.float32)
+    kept = turn[:, ::-1][:, :factors].astype(np.float32)
     return np.ascontiguousarray(basis @ kept)
+
+
+def _orthogonal(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An orthogonal basis of the same span, several times faster than QR and nearly as exact.
+
+    Directions a thousand times weaker than the strongest are noise in float32 and are dropped.
+    """
+    gram = (vectors.T @ vectors).astype(np.float64)  # (width, width)
+    strength, turn = np.linalg.eigh(gram)
+    kept = strength > 1e-6 * strength[-1]
+    change = (turn[:, kept] / np.sqrt(strength[kept])).astype(np.float32)
+    return np.asarray(vectors @ change, np.float32)
 
 
 def _scaled(

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from nextup.algorithms import selection
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.selection import best_items, rank_in_blocks, rank_in_one_order
+from nextup.algorithms.selection import best_items, best_rows, rank_in_blocks, rank_in_one_order
 from nextup.domain.errors import InvalidInput
 
 few_values = st.sampled_from([0.0, 1.0, 2.0, -1.0, -np.inf])  # many ties
@@ -27,9 +27,8 @@ def sorted_by_hand(row, limit):
 
 @given(score_blocks, st.integers(1, 12))
 def test_the_best_columns_are_those_of_a_plain_sort(scores, limit):
-    """Ranking gives what sorting by score, then by index, gives, filled with -1."""
-    people = Interactions.from_pairs([], [], n_users=len(scores), n_items=scores.shape[1])
-    ranking = rank_in_blocks(lambda _: scores, people, limit)
+    """Selection gives what sorting by score, then by index, gives, filled with -1."""
+    ranking = best_rows(scores, limit)
     assert ranking.items.tolist() == [sorted_by_hand(row, limit) for row in scores]
 
 

@@ -194,8 +194,14 @@ def _cast(frame: pl.LazyFrame, table: Table) -> pl.LazyFrame:
     return frame.with_columns(
         pl.col(name).cast(dtype)
         for name, dtype in wanted.items()
-        if name in given and given[name] != dtype and given[name].is_numeric()
+        if name in given and given[name] != dtype and _is_numeric(given[name])
     )
+
+
+def _is_numeric(dtype: pl.DataType) -> bool:
+    """Whether these are numbers, or lists of numbers."""
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    return inner.is_numeric()
 
 
 def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
