@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they can halve BLAS, for all rivals alike
     os.environ.pop(name, None)  # before NumPy reads them
 
-import numpy as np
+import numpy as np  # noqa: E402
 
-from nextup.algorithms.interactions import Interactions
+from nextup.algorithms.interactions import Interactions  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -162,13 +162,15 @@ def _many_touches(
     drawn = rng.poisson(activity * nnz * 1.25 / activity.sum()) + 5  # a quarter repeats itself
     drawn = np.minimum(drawn, n_items // 3)
     mixtures = np.cumsum(rng.dirichlet(np.full(tastes, 0.03), n_users), axis=1)
-    appeal = rng.normal(0, 1.6, n_items) + rng.normal(0, 1.3, (tastes, n_items))
+    appeal = rng.normal(0, 1.4, n_items) + rng.normal(0, 2.4, (tastes, n_items))
     reach = np.cumsum(np.exp(appeal), axis=1)  # (tastes, n_items)
     indptr, parts = [0], []
     for first in range(0, n_users, 4096):
         counts = drawn[first : first + 4096]
         users = np.repeat(np.arange(len(counts)), counts)
-        ladder = mixtures[first : first + 4096] + np.arange(len(counts))[:, None]  # ascends throughout
+        ladder = (
+            mixtures[first : first + 4096] + np.arange(len(counts))[:, None]
+        )  # ascends throughout
         taste = np.searchsorted(ladder.ravel(), users + rng.random(len(users))) - users * tastes
         items = np.empty(len(users), np.int64)
         for each in range(tastes + 1):  # one beyond where rounding leaves a sum below 1

@@ -43,7 +43,7 @@ def everyone(train: Interactions, model: FactorModel, options: argparse.Namespac
     contestants = {"ours": ours, "sgemm": sgemm}
     goals = {"sgemm": 1.0, "implicit": 5.0}
     try:
-        from implicit.cpu.topk import topk as implicit_topk
+        from implicit.cpu.topk import topk as implicit_topk  # noqa: PLC0415
     except ImportError:
         harness.say("implicit is not installed: left out")
     else:

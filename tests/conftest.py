@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PEOPLE = 400  # fewer, or a shorter history, would prove nothing to the gate
 DAY = date(2026, 3, 31)  # the last day of the small platform's history
 SETTINGS = """
-[als]
+[models.als]
 factors = 16
 
 [recommend]

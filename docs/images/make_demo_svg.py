@@ -14,7 +14,7 @@ from rich.text import Text
 
 COMMAND = "nextup demo --check"
 PICTURE = Path(__file__).with_name("demo.svg")
-WIDTH = 104  # characters
+WIDTH = 118  # characters
 THEME = TerminalTheme(
     (24, 26, 33),
     (205, 210, 220),
@@ -26,7 +26,7 @@ STYLES = {
     r"^For .*|^After .*": "bold cyan",
     r"^(collect|refine|features|train|evaluate|publish)\b": "bold",
     r"\bsucceeded\b|\bpassed\b(?=,)": "green",
-    r"because of .*": "bright_black italic",
+    r"because of .*": "italic #8f98ad",
     r"^\s+\d\. ": "yellow",
     r"^\d+ of \d+ places changed.*": "bold green",
     r"^Took [\d.]+ s to the first recommendation": "bold",

@@ -1,7 +1,7 @@
 """Every setting, with its default and its reason. Read once, frozen, handed down.
 
 One `nextup.toml`; each key can be overridden by the environment: `NEXTUP_EVENT_LOG_URL`, and
-`NEXTUP_ALS__FACTORS` for `factors` in the section `[als]`. Relative paths and SQLite files are
+`NEXTUP_GATE__MODE` for `mode` in the section `[gate]`. Relative paths and SQLite files are
 relative to the folder of the `nextup.toml`.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -30,8 +31,20 @@ from pydantic_settings import (
 
 from nextup.domain.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 FILE_NAME = "nextup.toml"
 TENANT = r"^[a-z][a-z0-9_]{0,30}$"
+
+
+MODELS: dict[str, dict[str, Any]] = {"als": {}, "item_item": {}, "content": {}}
+BLEND = {"als": 0.6, "item_item": 0.3, "content": 0.15, "trending": 0.05, "popularity": 0.02}
+
+
+def _over(defaults: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """What is given is laid over the defaults, so that one key can be set by itself."""
+    return lambda given: {**defaults, **given} if isinstance(given, dict) else given
 
 
 class Section(BaseModel):
@@ -64,21 +77,6 @@ class Weights(Section):
     half_life_days: NonNegativeFloat = 0.0  # a touch counts half after so long; 0: never fades
 
 
-class Als(Section):
-    """The factor model (implicit alternating least squares)."""
-
-    factors: PositiveInt = 64  # length of the vectors; more is better and slower
-    iterations: PositiveInt = 12  # passes over all people and items
-    regularization: PositiveFloat = 0.003  # L2 weight, scaled by how often a row occurs
-    unobserved_weight: PositiveFloat = 0.05  # weight of "not touched" beside 1 for a touch
-
-
-class ItemItem(Section):
-    """The neighbour model."""
-
-    neighbours: PositiveInt = 100  # kept per item
-
-
 class Trending(Section):
     """What many people touch lately."""
 
@@ -91,11 +89,6 @@ class Recommend(Section):
 
     candidates: PositiveInt = 500  # from each source
     list_depth: PositiveInt = 200  # places of a served or published list
-    blend_factors: NonNegativeFloat = 0.6  # weight of the factor model
-    blend_neighbours: NonNegativeFloat = 0.3  # weight of the neighbour model
-    blend_content: NonNegativeFloat = 0.15  # weight of content similarity
-    blend_trending: NonNegativeFloat = 0.05  # weight of what many touch lately
-    blend_popular: NonNegativeFloat = 0.02  # weight of what most touched
     diversity: Annotated[float, Field(ge=0, le=1)] = (
         0.15  # 0: by score alone; 1: by difference alone
     )
@@ -161,8 +154,8 @@ class Settings(BaseSettings):
 
     contracts: Contracts = Contracts()
     weights: Weights = Weights()
-    als: Als = Als()
-    item_item: ItemItem = ItemItem()
+    models: Annotated[dict[str, dict[str, Any]], BeforeValidator(_over(MODELS))] = MODELS
+    blend: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_over(BLEND))] = BLEND
     trending: Trending = Trending()
     recommend: Recommend = Recommend()
     gate: Gate = Gate()

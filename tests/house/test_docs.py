@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -15,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer.main
+from tests.house.pages import ADDRESS, PAGES, ROOT, Typed, code, differs, sessions
 
 from nextup.bootstrap import open_platform
 from nextup.entrypoints.api.app import create_app
 from nextup.entrypoints.api.server import ApiServer
 from nextup.entrypoints.cli.app import app, main
-from nextup.settings import load_settings
 from nextup.services.settings_reference import reference
-from tests.house.pages import ADDRESS, PAGES, ROOT, Session, Typed, code, differs, sessions
+from nextup.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

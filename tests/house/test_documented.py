@@ -9,9 +9,10 @@ import click
 import pytest
 import typer.main
 
+from nextup.algorithms.models import component
 from nextup.entrypoints.cli.app import app
-from nextup.settings import load_settings
 from nextup.services.settings_reference import SettingReference, example_toml, reference
+from nextup.settings import load_settings
 
 
 @pytest.mark.parametrize("setting", reference(), ids=lambda one: f"{one.section}.{one.key}")
@@ -26,8 +27,10 @@ def test_the_example_file_is_the_defaults(tmp_path: Path) -> None:
     active = "\n".join(line.removeprefix("# ") if " = " in line else line for line in lines)
     tomllib.loads(active)
     (tmp_path / "nextup.toml").write_text(active, encoding="utf-8")
-    fresh = load_settings(tmp_path / "nowhere").model_dump()
-    assert load_settings(tmp_path).model_dump() == fresh
+    fresh, spelled_out = load_settings(tmp_path / "nowhere"), load_settings(tmp_path)
+    assert spelled_out.model_dump(exclude={"models"}) == fresh.model_dump(exclude={"models"})
+    for name, settings in spelled_out.models.items():
+        assert component(name, **settings) == component(name, **fresh.models[name])
 
 
 def _commands(command: click.Command, path: str) -> list[tuple[str, click.Command]]:

@@ -17,7 +17,7 @@ from nextup.domain.operations import ModelRecord
 from nextup.entrypoints.api.app import create_app
 from nextup.entrypoints.api.server import ApiServer
 from nextup.services.artifacts import Artifact, save_artifact
-from nextup.settings import load_settings
+from nextup.settings import BLEND, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def train(platform: Platform, model_id: str, seed: int = 1) -> None:
         }.items()
     }
     created_at = datetime.now(UTC) - timedelta(hours=1)
-    save_artifact(platform.files, Artifact(model_id, created_at, ids, fitted, {}, {}))
+    save_artifact(platform.files, Artifact(model_id, created_at, ids, fitted, {}, {}, BLEND))
     platform.control.save_model(ModelRecord(model_id, created_at, "als"))
     platform.control.set_current_model(model_id)
 

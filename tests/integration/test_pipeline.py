@@ -162,10 +162,9 @@ def test_warn_lets_pass_and_says_so(sample: Platform) -> None:
 
 
 def _with_blend_of_nothing_but_popularity(context: Context) -> Context:
-    blend = context.settings.recommend.model_copy(
-        update={"blend_factors": 0.0, "blend_neighbours": 0.0, "blend_content": 0.0}
-    )
-    return replace(context, settings=context.settings.model_copy(update={"recommend": blend}))
+    blend = dict.fromkeys(context.settings.blend, 0.0) | {"popularity": 1.0}
+    settings = context.settings.model_copy(update={"blend": blend})
+    return replace(context, settings=settings)
 
 
 def test_rollback_returns_to_the_model_before(built: Platform) -> None:

@@ -38,6 +38,7 @@ class Artifact:
     components: Mapping[str, Fitted]
     metrics: Mapping[str, Any]
     lineage: Mapping[str, Any]  # settings, log position, table versions, code version
+    blend: Mapping[str, float]  # the weight of each component in a list, as the gate judged it
 
 
 class _Card(msgspec.Struct):
@@ -48,6 +49,7 @@ class _Card(msgspec.Struct):
     components: dict[str, list[str]]  # each one's arrays
     metrics: dict[str, Any]
     lineage: dict[str, Any]
+    blend: dict[str, float]
 
 
 def save_artifact(files: Files, artifact: Artifact) -> str:
@@ -59,6 +61,7 @@ def save_artifact(files: Files, artifact: Artifact) -> str:
         {name: sorted(parts) for name, parts in arrays.items()},
         dict(artifact.metrics),
         dict(artifact.lineage),
+        dict(artifact.blend),
     )
     name = f"{FOLDER}/{artifact.model_id}"
     with files.replace_folder(name) as folder:
@@ -96,7 +99,7 @@ def load_artifact(files: Files, model_id: str) -> Artifact:
             cure="`nextup model rollback` returns to the one before.",
         ) from error
     return Artifact(
-        card.model_id, card.created_at, item_ids, components, card.metrics, card.lineage
+        card.model_id, card.created_at, item_ids, components, card.metrics, card.lineage, card.blend
     )
 
 

@@ -24,7 +24,7 @@ from nextup.domain.events import from_microseconds
 from nextup.domain.tables import Table
 from nextup.domain.weighing import Weighing
 from nextup.services.dataset import Dataset, load_dataset
-from nextup.services.train import Recipe, fit_all
+from nextup.services.train import POPULARITY, Recipe, fit_all
 from nextup.transforms.silver_to_gold import user_item
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from nextup.services.dataset import ItemFacts
     from nextup.services.train import Report
     from nextup.settings import Gate, Settings
-
-POPULARITY = "popularity"
 
 
 @dataclass(frozen=True, slots=True)

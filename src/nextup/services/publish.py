@@ -44,12 +44,11 @@ class Published:
 def make_lists(
     engine: Engine,
     artifact: Artifact,
-    blend: Mapping[str, float],
     settings: Settings,
 ) -> Published:
     """Rank everybody into `gold.recommendations`; run again, it writes the same."""
     people = load_dataset(engine, engine.scan(Table.USER_ITEM), artifact.item_ids)
-    used = {name: weight for name, weight in blend.items() if name in artifact.components}
+    used = {name: weight for name, weight in artifact.blend.items() if weight > 0}
     fused = fuse(
         artifact.components,
         used,

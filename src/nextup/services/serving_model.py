@@ -6,7 +6,7 @@ got since then follow, so that they can trend and be filtered before the next tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,12 +57,15 @@ class ServingModel:
     created_at: datetime | None = None
     log_position: Position | None = None  # how much of the log the model has seen
     n_known: int = 0  # rows the model was trained on
-    components: Mapping[str, Fitted] | None = None  # by name: "als", "item_item", ...
+    components: Mapping[str, Fitted] = field(
+        default_factory=dict
+    )  # by name: "als", "item_item", ...
+    blend: Mapping[str, float] = field(default_factory=dict)  # the weight of each in a list
     popularity: NDArray[np.float32] | None = None  # (n_items,)
 
     def component(self, name: str) -> Fitted | None:
         """The component, where the model has it."""
-        return (self.components or {}).get(name)
+        return self.components.get(name)
 
     def widen(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """A component's scores with a zero for each item that it does not know, (n_items,)."""
@@ -84,6 +87,7 @@ def build_serving_model(artifact: Artifact | None, catalog_items: Iterable[Item]
         artifact.lineage.get("log_position"),
         len(artifact.item_ids),
         artifact.components,
+        artifact.blend,
     )
     popularity = model.component(POPULARITY)
     if popularity is None:

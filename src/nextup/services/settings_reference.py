@@ -6,21 +6,24 @@ from here, so they cannot disagree with the code.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import io
 import tokenize
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nextup.settings import Section, Settings
+from nextup.algorithms import models
+from nextup.settings import BLEND, MODELS, Section, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-HIDDEN = frozenset({"home"})  # not settings of the file
+HIDDEN = frozenset({"home", "models", "blend"})  # no key of the file, or a table shown by itself
+NOT_CHOSEN = frozenset({"features", "threads", "keep_users"})  # a component's, but not the user's
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,46 @@ def reference() -> list[SettingReference]:
         if _is_section(field)
         for one in _of(type(field.default), name)
     ]
-    return top + sections
+    return top + sections + _blend() + [one for name in model_names() for one in of_model(name)]
+
+
+def of_model(name: str) -> list[SettingReference]:
+    """The settings of one kind of model: a table `[models.<name>]`."""
+    made = models.component_class(name)
+    comments = _comments(made, models.settings_of(name))
+    return [
+        SettingReference(
+            f"models.{name}", field.name, str(field.type), field.default, comments[field.name]
+        )
+        for field in dataclasses.fields(made)  # type: ignore[arg-type]
+        if field.name not in NOT_CHOSEN
+    ]
+
+
+def model_names() -> tuple[str, ...]:
+    """The models that are trained by default."""
+    return tuple(MODELS)
+
+
+def _blend() -> list[SettingReference]:
+    meaning = "weight in a list of what this source says; 0 leaves it out"
+    return [
+        SettingReference("blend", name, "float", weight, meaning) for name, weight in BLEND.items()
+    ]
 
 
 def section_meanings() -> dict[str, str]:
-    """The first sentence about each section, by its name."""
-    return {
+    """What each section is about, by its name."""
+    meanings = {
         name: inspect.getdoc(type(field.default)) or ""
         for name, field in Settings.model_fields.items()
         if _is_section(field)
     }
+    meanings["blend"] = "How much each source counts in a list. `trending` is counted live."
+    for name in model_names():
+        about = inspect.getdoc(models.component_class(name)) or ""
+        meanings[f"models.{name}"] = about.splitlines()[0]
+    return meanings
 
 
 def example_toml() -> str:
@@ -75,7 +108,7 @@ def example_toml() -> str:
 
 
 def _of(model: type[BaseModel], section: str) -> Iterator[SettingReference]:
-    comments = _comments(model)
+    comments = _comments(model, tuple(model.model_fields))
     for key, field in model.model_fields.items():
         if key in HIDDEN or _is_section(field):
             continue
@@ -88,16 +121,12 @@ def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.default, Section)
 
 
-def _comments(model: type[BaseModel]) -> dict[str, str]:
+def _comments(model: type, keys: Collection[str]) -> dict[str, str]:
     """The comment at the end of the line on which each key is declared."""
     found: dict[str, str] = {}
     key = ""
     for token in tokenize.generate_tokens(io.StringIO(inspect.getsource(model)).readline):
-        if (
-            token.type == tokenize.NAME
-            and token.start[1] == 4
-            and token.string in model.model_fields
-        ):
+        if token.type == tokenize.NAME and token.start[1] == 4 and token.string in keys:
             key = token.string
         elif token.type == tokenize.COMMENT and key:
             found[key] = token.string.lstrip("# ")

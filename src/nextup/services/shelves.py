@@ -105,7 +105,7 @@ class Shelves:
     def popular(self, *, limit: int, kind: str | None = None, missing: Sequence[str] = ()) -> Shelf:
         """What most people touched; before there is a model, the catalogue in its own order."""
         model = self._model()
-        scores = sources.popular(model, self._settings.recommend).scores
+        scores = sources.popular(model, self._settings).scores
         if model.popularity is None:
             missing = (*missing, "model")
         floor = scores + np.float32(1e-6)  # what nobody touched comes last, and comes
@@ -117,14 +117,14 @@ class Shelves:
         total = np.zeros(len(model.items), np.float32)
         if row >= model.n_known:
             return total
-        for name, component in sources.COMPONENTS.items():
-            fitted = model.component(component)
-            if isinstance(fitted, FindsSimilar):
+        for name, weight in model.blend.items():
+            fitted = model.component(name)
+            if weight > 0 and isinstance(fitted, FindsSimilar):
                 near = fitted.similar(row, max(wanted, self._settings.recommend.candidates))
                 best = float(near.scores.max(initial=0.0))
                 if best > 0:
-                    weight = np.float32(sources.weight_of(name, self._settings.recommend) / best)
-                    total[near.items] += weight * np.maximum(near.scores, 0.0)
+                    share = np.maximum(near.scores, 0.0) * np.float32(weight / best)
+                    total[near.items] += share
         return total
 
     def _shelf(

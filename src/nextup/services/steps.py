@@ -26,7 +26,7 @@ from nextup.services.judge import judge
 from nextup.services.publish import make_lists
 from nextup.services.publish import publish as publish_lists
 from nextup.services.refine import refine as refine_bronze
-from nextup.services.train import Recipe, fit_all, lineage
+from nextup.services.train import POPULARITY, Recipe, fit_all, lineage
 from nextup.transforms.silver_to_gold import user_item
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def train(context: Context) -> Done:
         touches=len(people.interactions),
         people=len(people.user_ids),
     )
-    artifact = Artifact(model_id, datetime.now(UTC), items.item_ids, components, {}, made)
+    artifact = Artifact(
+        model_id, datetime.now(UTC), items.item_ids, components, {}, made, recipe.blend
+    )
     save_artifact(context.files, artifact)
     record = ModelRecord(model_id, artifact.created_at, "+".join(components), {}, made)
     context.control.save_model(record)
@@ -165,8 +167,7 @@ def publish(context: Context) -> Done:
         record = _fallback(context, record)
         remark += f"{record.model_id} stays in service"
     artifact = load_artifact(context.files, record.model_id)
-    blend = artifact.lineage["recipe"]["blend"]
-    made = make_lists(context.engine, artifact, blend, context.settings)
+    made = make_lists(context.engine, artifact, context.settings)
     published = publish_lists(
         context.engine, context.recommendation_store, context.control, report=context.report
     )
@@ -247,17 +248,18 @@ def _fallback(context: Context, failed: ModelRecord) -> ModelRecord:
     popular = replace(
         artifact,
         model_id=f"{failed.model_id}-popular",
-        components={"popularity": artifact.components["popularity"]},
+        components={POPULARITY: artifact.components[POPULARITY]},
+        blend={POPULARITY: 1.0},
         lineage={
             **artifact.lineage,
-            "recipe": {"components": {"popularity": {}}, "blend": {"popularity": 1.0}},
+            "recipe": {"components": {POPULARITY: {}}, "blend": {POPULARITY: 1.0}},
         },
     )
     save_artifact(context.files, popular)
     record = ModelRecord(
         popular.model_id,
         popular.created_at,
-        "popularity",
+        POPULARITY,
         lineage=popular.lineage,
         verdict="in service because nothing else passed the gate",
         passed=True,

@@ -11,7 +11,7 @@ import msgspec
 from nextup import __version__
 from nextup.algorithms import models
 from nextup.algorithms.content import ItemTerms, title_words
-from nextup.domain.errors import Conflict
+from nextup.domain.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Report = Callable[[str, int, int], None]
     """Called as `report(what, done, total)`."""
 
+POPULARITY = "popularity"  # always trained: the floor under every list, and what the gate asks for
+TRENDING = "trending"  # counted live, not trained
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -34,22 +37,22 @@ class Recipe:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Recipe:
-        """The components and weights that `nextup.toml` asks for."""
-        blend = settings.recommend
-        return cls(
-            {
-                "popularity": {},
-                "als": settings.als.model_dump() | {"keep_users": False},  # fold-in serves all
-                "item_item": settings.item_item.model_dump(),
-                "content": {},
-            },
-            {
-                "als": blend.blend_factors,
-                "item_item": blend.blend_neighbours,
-                "content": blend.blend_content,
-                "popularity": blend.blend_popular,
-            },
-        )
+        """The models that `[blend]` gives a weight, and popularity as the floor.
+
+        Raises InvalidInput for a weight without a model, and for a model without one.
+        """
+        trained = {POPULARITY: {}, **settings.models}
+        blend = {name: weight for name, weight in settings.blend.items() if name != TRENDING}
+        for name in sorted({*blend} ^ {*trained}):
+            if blend.get(name, 1.0) > 0:
+                there, lacking = ("blend", "models") if name in blend else ("models", "blend")
+                raise InvalidInput(
+                    f"'{name}' is in [{there}] of the settings but not in [{lacking}].",
+                    cure=f"Name it in both, or set its weight in [blend] to 0; models are "
+                    f"{', '.join(models.names())}.",
+                )
+        used = {name: weight for name, weight in blend.items() if weight > 0 or name == POPULARITY}
+        return cls({name: trained[name] for name in used}, used)
 
     @property
     def fingerprint(self) -> str:
@@ -90,8 +93,11 @@ def _component(name: str, given: Mapping[str, Any], items: ItemFacts, threads: i
     extra: dict[str, Any] = {}
     if name == "content":
         extra["features"] = item_terms(items)
-    if "threads" in models.settings_of(name):  # no part of the recipe: results don't depend on it
+    known = models.settings_of(name)
+    if "threads" in known:  # no part of the recipe: results do not depend on it
         extra["threads"] = threads
+    if "keep_users" in known:  # folding in serves known people and new ones alike
+        extra["keep_users"] = False
     return models.component(name, **given, **extra)
 
 

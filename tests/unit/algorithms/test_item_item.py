@@ -97,7 +97,9 @@ def test_a_checkerboard_is_completed(weighting):
         assert ((model.similar(item, 20).items + item) % 2 == 0).all()
     ranking = model.rank(touches, 3)
     for user in range(40):
-        missing = [i for i in range(20) if (user + i) % 2 == 0 and i not in touches.history(user).items]
+        missing = [
+            i for i in range(20) if (user + i) % 2 == 0 and i not in touches.history(user).items
+        ]
         found = ranking.items[user][: len(missing)]
         assert ((found + user) % 2 == 0).all()
 

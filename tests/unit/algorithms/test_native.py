@@ -80,6 +80,31 @@ def test_the_twins_can_be_forced():
     assert said.stdout.strip() == "numpy"
 
 
+@needs_compiled
+@pytest.mark.parametrize("instruction_set", ["avx512", "avx2", "plain"])
+def test_every_instruction_set_gives_the_same(instruction_set, tmp_path):
+    """Each copy of the kernels that this CPU can run agrees with the twins."""
+    code = """if True:
+        import numpy as np, sys
+        from tests.unit.algorithms import test_native as t
+        from nextup.algorithms import native
+        matrix, fixed = t.random_matrix(90, 70, 1500, seed=2), t.vectors(70, 48)
+        solved = t.solved_by(native.kernels, matrix, fixed, jacobi=1)
+        items, scores = t.ranked_by(native.kernels, solved, fixed, matrix, 20)
+        np.savez(sys.argv[1], solved=solved, scores=scores, name=native.backend())
+        """
+    environment = os.environ | {"NEXTUP_NATIVE": instruction_set}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "out.npz"], env=environment, check=True)
+    found = np.load(tmp_path / "out.npz")
+    if found["name"] != instruction_set:
+        pytest.skip(f"this CPU has no {instruction_set}")
+    matrix, fixed = random_matrix(90, 70, 1500, seed=2), vectors(70, 48)
+    solved = solved_by(twins, matrix, fixed, jacobi=1)
+    assert found["solved"] == pytest.approx(solved, abs=2e-5)
+    scores = ranked_by(twins, found["solved"], fixed, matrix, 20)[1]
+    assert found["scores"] == pytest.approx(scores, abs=2e-5)
+
+
 @both
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (40, 7, 0), (60, 9, 300), (5, 50, 100)])
@@ -102,9 +127,7 @@ def test_enough_steps_solve_every_row_exactly(kernels, jacobi, width):
     """With steps to spare the answer is that of a dense solver; rows without touches are zero."""
     matrix = random_matrix(30, 20, 200, seed=4)._replace(columns=20)
     fixed = vectors(20, width)
-    found = solved_by(
-        kernels, matrix, fixed, jacobi=jacobi, steps=300, tolerance=1e-7, offset=0.25
-    )
+    found = solved_by(kernels, matrix, fixed, jacobi=jacobi, steps=300, tolerance=1e-7, offset=0.25)
     dense = np.diag(np.linspace(2, 0, width))
     ridge = np.linspace(0.5, 1.5, matrix.rows)
     for row in range(matrix.rows):

@@ -20,7 +20,7 @@ from nextup.services.artifacts import Artifact
 from nextup.services.recommend import Recommender
 from nextup.services.serving_model import ServingModel, build_serving_model
 from nextup.services.shelves import Shelves
-from nextup.settings import Settings
+from nextup.settings import BLEND, Settings
 
 NOW = datetime.now(UTC)  # the stores look at the real clock to forget what has expired
 GENRES = ("drama", "horror", "comedy", "classic")
@@ -116,6 +116,7 @@ def make_artifact(items: list[Item], seed: int = 7, model_id: str = "m1") -> Art
         },
         {},
         {},
+        BLEND,
     )
 
 

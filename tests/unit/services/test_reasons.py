@@ -16,6 +16,7 @@ from nextup.services.recommending.explain import because, contributions
 from nextup.services.recommending.history import in_rows, weigh
 from nextup.services.recommending.request import Request
 from nextup.services.serving_model import ServingModel, build_serving_model
+from nextup.settings import BLEND
 
 TASTES = 4
 
@@ -37,7 +38,7 @@ def model() -> ServingModel:
         }.items()
     }
     ids = [item.item_id for item in items]
-    return build_serving_model(Artifact("m", NOW, ids, fitted, {}, {}), items)
+    return build_serving_model(Artifact("m", NOW, ids, fitted, {}, {}, BLEND), items)
 
 
 def likes(*item_ids: str) -> tuple[Touch, ...]:
@@ -46,7 +47,7 @@ def likes(*item_ids: str) -> tuple[Touch, ...]:
 
 def blended_for(model, world, touches):
     history = in_rows(model, weigh(touches, world.settings, NOW))
-    opinions = sources.personal(model, history, world.settings.recommend)
+    opinions = sources.personal(model, history)
     return history, blend(opinions, model.items.available)
 
 

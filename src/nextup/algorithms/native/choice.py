@@ -1,6 +1,7 @@
 """Which kernels do the work: the compiled ones, or their NumPy twins where there are none.
 
-Chosen once, at import. `NEXTUP_NATIVE=0` forces the twins.
+Chosen once, at import. `NEXTUP_NATIVE=0` forces the twins; `avx2` or `plain` asks the compiled
+kernels for a narrower instruction set than the CPU's widest.
 """
 
 from __future__ import annotations

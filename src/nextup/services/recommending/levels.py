@@ -101,14 +101,14 @@ class Levels:
         self, situation: Situation, request: Request, allowed: NDArray[np.bool_]
     ) -> Opinions:
         """The sources of the best level that has a good word for an allowed item."""
-        settings = self._settings.recommend
+        settings = self._settings
         model = situation.model
         popular = sources.popular(model, settings)
         lately = []
         if situation.trending is not None:
             lately = [sources.trending(situation.trending, settings)]
 
-        personal = sources.personal(model, situation.history, settings)
+        personal = sources.personal(model, situation.history)
         if sources.any_candidate(personal, allowed):
             return Opinions(Level.FRESH, [*personal, *lately, popular])
         listed = self._published(situation, request)

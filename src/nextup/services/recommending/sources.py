@@ -17,13 +17,10 @@ if TYPE_CHECKING:
     from nextup.algorithms.interactions import History
     from nextup.domain.recommendations import PublishedList
     from nextup.services.serving_model import ServingModel
-    from nextup.settings import Recommend
+    from nextup.settings import Settings
 
-FACTORS, NEIGHBOURS, CONTENT = "factors", "neighbours", "content"
-TRENDING, POPULAR, PUBLISHED = "trending", "popular", "published"
-
-COMPONENTS = {FACTORS: "als", NEIGHBOURS: "item_item", CONTENT: "content"}
-"""The personal sources, and the model behind each."""
+TRENDING, POPULAR, PUBLISHED = "trending", POPULARITY, "published"
+FLOOR = 1e-3  # weight of popularity where nothing else is configured
 
 
 class Source(NamedTuple):
@@ -35,34 +32,29 @@ class Source(NamedTuple):
     component: Fitted | None = None  # what may explain it
 
 
-def weight_of(name: str, settings: Recommend) -> float:
-    """The configured weight of a source."""
-    weight: float = getattr(settings, f"blend_{name}")
-    return weight
-
-
-def personal(model: ServingModel, history: History, settings: Recommend) -> list[Source]:
+def personal(model: ServingModel, history: History) -> list[Source]:
     """What the models say about this very person; nothing without a history."""
     if not len(history):
         return []
     return [
-        Source(name, weight_of(name, settings), model.widen(fitted.score(history)), fitted)
-        for name, component in COMPONENTS.items()
-        if (fitted := model.component(component)) is not None
+        Source(name, weight, model.widen(fitted.score(history)), fitted)
+        for name, weight in model.blend.items()
+        if name != POPULARITY and weight > 0 and (fitted := model.component(name)) is not None
     ]
 
 
-def trending(scores: NDArray[np.float32], settings: Recommend) -> Source:
+def trending(scores: NDArray[np.float32], settings: Settings) -> Source:
     """What many people touch lately."""
-    return Source(TRENDING, weight_of(TRENDING, settings), scores)
+    return Source(TRENDING, settings.blend.get(TRENDING, 0.0), scores)
 
 
-def popular(model: ServingModel, settings: Recommend) -> Source:
+def popular(model: ServingModel, settings: Settings) -> Source:
     """What most people touched; before there is a model nothing is known and all are equal."""
     scores = model.popularity
     if scores is None:
         scores = np.zeros(len(model.items), np.float32)
-    return Source(POPULAR, weight_of(POPULAR, settings), scores, model.component(POPULARITY))
+    weight = model.blend.get(POPULARITY, settings.blend.get(POPULARITY, 0.0))
+    return Source(POPULAR, weight or FLOOR, scores, model.component(POPULARITY))
 
 
 def published(model: ServingModel, listed: PublishedList) -> Source:
