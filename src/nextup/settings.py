@@ -107,10 +107,11 @@ class Gate(Section):
 
 
 class LakeUpkeep(Section):
-    """What `nextup lake maintain` keeps."""
+    """How events get into the lake, and how long its old versions stay."""
 
     keep_days: NonNegativeFloat = 30.0  # versions younger than this stay readable
     batch_rows: PositiveInt = 500_000  # events per transaction of the lake writer
+    collect_seconds: NonNegativeFloat = 60.0  # how often `serve` writes to the lake; 0: never
 
 
 class Server(Section):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nextup.algorithms.inputs import check_not_negative
+from nextup.algorithms.inputs import check_limit, check_not_negative
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Candidates(NamedTuple):
     """Each person's items, every one proposed by at least one source."""
 
-    items: NDArray[np.int32]  # (people, width) ascending, -1 behind a person's last
+    items: NDArray[np.int32]  # (people, width), -1 behind a person's last
     shares: NDArray[np.float32]  # (sources, people, width) of the source's best score; 0: none
     places: NDArray[np.int32]  # (sources, people, width) in the source's list, from 0; its length
     # for what it does not propose
@@ -47,11 +47,22 @@ class Candidates(NamedTuple):
             total += share * np.float32(weight)
         return np.where(self.real, total, np.float32(-np.inf))
 
+    def best(self, weights: Sequence[float], limit: int) -> Candidates:
+        """Only the `limit` best by the fixed blend, best first; ties stay in order."""
+        check_limit(limit)
+        order = np.argsort(-self.blend(weights), axis=1, kind="stable")[:, :limit]
+        return Candidates(
+            np.take_along_axis(self.items, order, axis=1),
+            np.take_along_axis(self.shares, order[None], axis=2),
+            np.take_along_axis(self.places, order[None], axis=2),
+        )
+
 
 def candidates_of(
     rankings: Sequence[Ranking], n_items: int, *, unwanted: NDArray[np.int64] | None = None
 ) -> Candidates:
-    """The union of the sources' lists, one ranking per source with the same people in its rows.
+    """The union of the sources' lists, one ranking per source with the same people in its rows;
+    each person's items ascend.
 
     A score that is not above zero says nothing and proposes nothing. `unwanted` are pairs that
     may not be candidates: row * n_items + item, ascending.

@@ -14,7 +14,7 @@ import numpy as np
 
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.evaluation import rank_everyone
-from nextup.algorithms.inputs import check_limit, check_people, check_positive
+from nextup.algorithms.inputs import check_people, check_positive
 from nextup.algorithms.interactions import Interactions
 from nextup.algorithms.metrics import hits
 from nextup.algorithms.ranking_candidates import candidates_of
@@ -138,16 +138,15 @@ def look(
     statistics: ItemStatistics,
     moments: ArrayLike,
     *,
-    depth: int,
     unwanted: NDArray[np.int64] | None = None,
 ) -> Look:
-    """Let every source propose its `depth` best unseen items to the people, and look at them.
+    """Let every source propose unseen items to the people, and look at the best of them.
 
-    `models` are the features' sources by name. Training, judging and serving all look this way.
+    `models` are the features' sources by name. Training, judging and publishing look this way.
     """
-    check_limit(depth)
-    rankings = [rank_everyone(models[name], people, depth) for name in features.sources]
+    rankings = [rank_everyone(models[name], people, features.depth) for name in features.sources]
     candidates = candidates_of(rankings, people.n_items, unwanted=unwanted)
+    candidates = candidates.best(features.weights, features.pool)
     return Look(candidates, features.of(candidates, people, statistics, moments))
 
 
@@ -159,7 +158,6 @@ def examples_at(
     moment: int,
     *,
     rng: np.random.Generator,
-    depth: int = 100,
     people: int = 2000,
     unwanted: NDArray[np.int64] | None = None,
 ) -> Examples:
@@ -181,7 +179,7 @@ def examples_at(
     known, truth = select_people(past, asked), select_people(new, asked)
     statistics = ItemStatistics.before(past, moment)
     renumbered = None if unwanted is None else _of_rows(unwanted, asked, past.n_items)
-    seen = look(features, models, known, statistics, moment, depth=depth, unwanted=renumbered)
+    seen = look(features, models, known, statistics, moment, unwanted=renumbered)
     items, real = seen.candidates.items, seen.candidates.real
     return Examples(
         seen.features[real],
@@ -201,7 +199,6 @@ def examples_over(
     fit_sources: FitSources,
     *,
     rng: np.random.Generator,
-    depth: int = 100,
     people: int = 2000,
 ) -> Examples:
     """The examples of several moments; at each the sources are trained anew on what lies before.
@@ -213,11 +210,7 @@ def examples_over(
         past = log.between(None, moment)
         outcome = log.between(moment, moment + horizon_seconds)
         models = fit_sources(past)
-        parts.append(
-            examples_at(
-                features, models, past, outcome, moment, rng=rng, depth=depth, people=people
-            )
-        )
+        parts.append(examples_at(features, models, past, outcome, moment, rng=rng, people=people))
     return Examples.together(parts)
 
 

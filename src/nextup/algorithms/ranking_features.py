@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from nextup.algorithms.inputs import check_limit
 from nextup.algorithms.ranking_traits import (
     NEVER_AT,
     NEVER_DAYS,
@@ -96,19 +97,23 @@ class RankingFeatures:
     sources: Sequence[str]  # their names, in the order of the candidates' rankings
     weights: Sequence[float]  # of the fixed blend
     traits: Mapping[str, ItemTraits] = field(default_factory=dict)  # "genres", "makers", ...
+    depth: int = 200  # candidates from each source
+    pool: int = 200  # of all candidates, the best by the fixed blend are ranked
 
     def __post_init__(self) -> None:
         if not self.sources or len(self.sources) != len(self.weights):
             raise InvalidInput("A ranker needs at least one source, and a weight for each.")
         if not sum(self.weights) > 0:
             raise InvalidInput("At least one source needs a weight above zero.")
+        check_limit(self.depth)
+        check_limit(self.pool)
 
     @property
     def names(self) -> tuple[str, ...]:
         """What each column says."""
         own = (f"{source}.{what}" for source in self.sources for what in ("share", "place"))
         traits = (f"{trait}.{what}" for trait in self.traits for what in TRAIT_NAMES)
-        return ("blend", "sources", *own, *ITEM_NAMES, *PERSON_NAMES, *traits)
+        return ("blend", "blend.place", "sources", *own, *ITEM_NAMES, *PERSON_NAMES, *traits)
 
     def of(
         self,
@@ -119,7 +124,7 @@ class RankingFeatures:
     ) -> Floats:
         """(people, width, features), zeros where there is no candidate; always finite.
 
-        `people` are the histories of the candidates' rows. `moments` is when each of them asks,
+        The candidates are those of `Candidates.best`. `people` are the histories of the candidates' rows. `moments` is when each of them asks,
         one for all or one each, in unix seconds; statistics may be older, never newer. Raises
         InvalidInput for anything in a history, or in the statistics, that lies at the moment or
         after it. Items beyond the catalogue of the traits and statistics count as new.
@@ -132,6 +137,7 @@ class RankingFeatures:
             raise InvalidInput(f"{len(candidates.items)} lists for {people.n_users} people.")
         columns: list[NDArray[np.generic]] = [
             np.where(candidates.real, candidates.blend(self.weights), 0),
+            np.arange(candidates.items.shape[1]),
             (candidates.shares > 0).sum(axis=0),
         ]
         for share, place in zip(candidates.shares, candidates.places, strict=True):

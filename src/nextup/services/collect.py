@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from nextup.domain.errors import Conflict
 from nextup.domain.tables import Table
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     """Called as `report(what, done, total)`."""
 
 SOURCE: Final = "events"  # whose position the lake's tables keep
+ATTEMPTS: Final = 20  # to get in between another collector's transactions
 PAGE_ROWS: Final = 50_000  # read at once: rows as Python objects take about 1 kB each
 _DAY: Final = 86_400_000_000  # microseconds
 
@@ -48,15 +50,28 @@ def collect(
     """Move what the log holds into bronze and return how many rows when there is no more.
 
     Events are taken up to `until` (default: the log's head now, so that a busy log cannot keep
-    this from ending). Raises Conflict if another collector is at work on the same lake.
+    this from ending). Another collector may be at work on the same lake: whoever comes second
+    goes on from where the first got to.
     """
     head = log.head() if until is None else until
     events = _Source(Table.EVENTS, log.read, head)
     rejected = _Source(Table.QUARANTINE, log.read_rejected, None)
     return {
-        "events": _drain(events, engine, batch_rows, report),
-        "rejected": _drain(rejected, engine, batch_rows, report),
+        "events": _drain_beside_others(events, engine, batch_rows, report),
+        "rejected": _drain_beside_others(rejected, engine, batch_rows, report),
     }
+
+
+def _drain_beside_others(
+    source: _Source, engine: Engine, batch_rows: int, report: Report | None
+) -> int:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _drain(source, engine, batch_rows, report)
+        except Conflict:  # each time the other one has moved on, so this ends
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _drain(source: _Source, engine: Engine, batch_rows: int, report: Report | None) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nextup.services.contracts import EventContract
 from nextup.services.intake import Intake
+from nextup.services.lake_writer import LakeWriter
 from nextup.services.recommend import Recommender, utc_now
 from nextup.services.shelves import Shelves
 from nextup.services.stream import ModelWatcher, OnlineUpdater, repeat
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from nextup.ports.catalog import Catalog
     from nextup.ports.control import Control
+    from nextup.ports.engine import Engine
     from nextup.ports.event_log import EventLog
     from nextup.ports.files import Files
     from nextup.ports.online_state import OnlineState
@@ -66,6 +68,11 @@ class ServingPorts(Protocol):
         """Which model is in service."""
         ...
 
+    @property
+    def engine(self) -> Engine:
+        """Writes the lake."""
+        ...
+
 
 class Serving:
     """Takes events in and answers. `start` keeps it up to date in the background."""
@@ -102,6 +109,12 @@ class Serving:
             model=self.watcher.current,
             settings=ports.settings,
         )
+        self.lake_writer = LakeWriter(
+            ports.event_log,
+            lambda: ports.engine,
+            batch_rows=ports.settings.lake.batch_rows,
+            every_seconds=ports.settings.lake.collect_seconds,
+        )
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -110,13 +123,16 @@ class Serving:
         self._stop.clear()
         self.watcher.current()
         self.recommender.trending.followed = True
+        work = {
+            "nextup-online-updater": self.updater.run,
+            "nextup-model-watcher": self.watcher.run,
+            "nextup-trending": self._follow_trending,
+        }
+        if self.settings.lake.collect_seconds:
+            work["nextup-lake-writer"] = self.lake_writer.run
         self._threads = [
-            threading.Thread(target=work, args=(self._stop,), name=name, daemon=True)
-            for name, work in (
-                ("nextup-online-updater", self.updater.run),
-                ("nextup-model-watcher", self.watcher.run),
-                ("nextup-trending", self._follow_trending),
-            )
+            threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
+            for name, run in work.items()
         ]
         for thread in self._threads:
             thread.start()

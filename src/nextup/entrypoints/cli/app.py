@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from nextup.entrypoints.cli import (
     setup,
 )
 from nextup.entrypoints.cli.output import fail
+
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 
 app = typer.Typer(
     name="nextup",
@@ -56,13 +59,38 @@ def main() -> None:
     """Run the command line; an expected error becomes one line and an exit status."""
     as_json = "--json" in sys.argv
     try:
-        app()
+        status = app(standalone_mode=False) or 0  # what the command exits with
     except NextupError as error:
         fail(error.message, error.cure, as_json=as_json)
-        sys.exit(2 if isinstance(error, InvalidInput) else 1)
-    except KeyboardInterrupt:
+        status = 2 if isinstance(error, InvalidInput) else 1
+    except typer.TyperException as error:
+        status = _misused(error, as_json=as_json)
+    except typer.Abort:
+        fail("Stopped; nothing was changed.", "`--yes` does not ask.", as_json=as_json)
+        status = 1
+    if status == INTERRUPTED:
         fail("Interrupted.", "Running the same command again continues.", as_json=as_json)
-        sys.exit(130)
-    except BrokenPipeError:  # `nextup ... | head`
-        sys.stderr.close()
-        sys.exit(0)
+    sys.exit(_flushed(status))
+
+
+def _misused(error: typer.TyperException, *, as_json: bool) -> int:
+    """A wrong option or argument, or none at all, which asks for the help."""
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        typer.echo(message, err=True)
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "nextup"
+    line = " ".join(message.split())
+    ending = "" if line.endswith((".", "?")) else "."
+    fail(f"{line}{ending}", f"`{command} -h` shows how it is used.", as_json=as_json)
+    return error.exit_code
+
+
+def _flushed(status: int) -> int:
+    """The status, once everything is written. A reader who left early (`| head`) is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+    return status

@@ -35,6 +35,11 @@ def serve(
     home: Home = HERE,
 ) -> None:
     """Answer over HTTP until interrupted; another port is taken where this one is not free."""
+    import os
+
+    # one person's products are small: BLAS threads would cost more than they bring
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     from nextup.entrypoints.api.server import serve as serve_http
 
     out = Output(as_json=False)

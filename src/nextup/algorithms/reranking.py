@@ -1,0 +1,340 @@
+"""The hybrid re-ranker: learned trees over what the sources say, where they have proven better.
+
+Until there are enough answered questions, or where the trees are not better than the fixed
+blend on a later part that they have not seen, the blend's order stays, and the model says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from nextup.algorithms.boosted_trees import BoostedTrees
+from nextup.algorithms.inputs import check_limit, check_not_negative, check_positive, check_share
+from nextup.algorithms.ranking_features import ItemStatistics, RankingFeatures
+from nextup.algorithms.ranking_traits import ItemTraits
+from nextup.algorithms.statistics import paired_difference
+from nextup.domain.errors import ConfigurationError, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from nextup.algorithms.ranking_candidates import Candidates
+    from nextup.algorithms.ranking_examples import Examples
+    from nextup.algorithms.statistics import Difference
+
+CHECKED_SHARE = 0.3  # of the people are held out where all questions are of one moment
+PATIENCE = 20  # trees without a gain on the held-out part before growing stops
+MANY_ROWS = 20_000  # from here on LightGBM, where it is installed, is worth waking
+
+
+@dataclass(frozen=True, slots=True)
+class Reranker:
+    """LambdaMART. The same examples and seed give the same model, whatever the threads."""
+
+    name: ClassVar[str] = "reranker"
+
+    trees: int = 300  # at most; growing stops where the held-out part gains no more
+    leaves: int = 15  # of each tree
+    depth: int = 6  # splits on the way to a leaf, at most
+    learning_rate: float = 0.05  # how far each tree goes
+    min_leaf: int = 100  # candidates in a leaf, at least
+    l2: float = 5.0  # pulls leaves to 0
+    feature_share: float = 0.7  # of the features are tried by each tree
+    cutoff: int = 10  # NDCG at this many places is learned, and decides
+    min_questions: int = 100  # with a right and a wrong candidate; fewer teach nothing reliable
+    confidence: float = 0.95  # that the trees are better than the fixed blend
+    threads: int = 0  # 0: all that this process may use
+
+    def __post_init__(self) -> None:
+        check_positive(
+            trees=self.trees,
+            depth=self.depth,
+            learning_rate=self.learning_rate,
+            min_leaf=self.min_leaf,
+            feature_share=self.feature_share,
+            min_questions=self.min_questions,
+        )
+        check_limit(self.cutoff)
+        check_not_negative(l2=self.l2, threads=self.threads)
+        check_share(feature_share=self.feature_share, confidence=self.confidence)
+        if self.leaves < 2:
+            raise InvalidInput(f"A tree needs at least 2 leaves, not {self.leaves}.")
+
+    def fit(
+        self,
+        examples: Examples,
+        features: RankingFeatures,
+        statistics: ItemStatistics,
+        *,
+        seed: int = 0,
+    ) -> FittedReranker:
+        """Learn, prove it on the latest questions, then learn from all.
+
+        `statistics` are those that the ranker will be asked with. Raises ConfigurationError
+        where LightGBM is not installed.
+        """
+        useful = examples.tell_apart
+        learn = _lightgbm()
+        blend = FittedReranker(features, statistics)
+        count = int(useful.sum())
+        if count < self.min_questions:
+            return replace(
+                blend,
+                reason=f"the fixed blend: {count} questions of the past have a right and a wrong "
+                f"candidate, {self.min_questions} are needed to learn from",
+            )
+        checked = _held_out(examples, useful, self.min_questions, seed)
+        past, later = examples.only(useful & ~checked), examples.only(checked)
+        if not len(past.sizes) or not later.tell_apart.any():
+            return replace(blend, reason="the fixed blend: there are too few people to prove more")
+        tried = self._grow(learn, past, features, seed, later=later)
+        trees = BoostedTrees.from_text(tried.model_to_string())
+        gain = self._gain(trees, later, seed)
+        said = (
+            f"NDCG@{self.cutoff} {gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}) against "
+            f"the fixed blend on {gain.n} later questions"
+        )
+        if not gain.is_better:
+            return replace(blend, reason=f"the fixed blend: learned trees are not better, {said}")
+        grown = self._grow(
+            learn, examples.only(useful), features, seed, trees=tried.current_iteration()
+        )
+        text = grown.model_to_string()
+        importance = np.asarray(grown.feature_importance("gain"), np.float64)
+        return replace(
+            blend,
+            trees=BoostedTrees.from_text(text),
+            text=text,
+            importance=importance / max(importance.sum(), 1e-30),
+            reason=f"learned trees: {said}",
+        )
+
+    def _grow(
+        self,
+        learn: Any,
+        examples: Examples,
+        features: RankingFeatures,
+        seed: int,
+        *,
+        later: Examples | None = None,
+        trees: int = 0,
+    ) -> Any:
+        data = learn.Dataset(
+            examples.features,
+            examples.labels.astype(np.int8),
+            group=examples.sizes,
+            feature_name=list(features.names),
+            params=self._params(seed),
+            free_raw_data=True,
+        )
+        watched, callbacks = [], []
+        if later is not None:
+            watched = [
+                learn.Dataset(
+                    later.features, later.labels.astype(np.int8), group=later.sizes, reference=data
+                )
+            ]
+            callbacks = [learn.early_stopping(PATIENCE, verbose=False)]
+        grown = learn.train(
+            self._params(seed), data, trees or self.trees, valid_sets=watched, callbacks=callbacks
+        )
+        best = grown.best_iteration if later is not None else 0
+        return learn.Booster(model_str=grown.model_to_string(num_iteration=best)) if best else grown
+
+    def _params(self, seed: int) -> dict[str, Any]:
+        return {
+            "objective": "lambdarank",
+            "metric": "ndcg",
+            "eval_at": [self.cutoff],
+            "lambdarank_truncation_level": self.cutoff + 10,  # places that may still come up
+            "num_leaves": self.leaves,
+            "max_depth": self.depth,
+            "learning_rate": self.learning_rate,
+            "min_data_in_leaf": self.min_leaf,
+            "lambda_l2": self.l2,
+            "feature_fraction": self.feature_share,
+            "max_bin": 127,
+            "use_missing": False,  # features are always finite
+            "seed": seed % 2**31,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": self.threads,
+            "verbosity": -1,
+        }
+
+    def _gain(self, trees: BoostedTrees, later: Examples, seed: int) -> Difference:
+        return paired_difference(
+            question_ndcg(trees.score(later.features), later, self.cutoff),
+            question_ndcg(later.features[:, 0], later, self.cutoff),
+            rng=np.random.default_rng(seed),
+            confidence=self.confidence,
+        )
+
+
+class Reranked(NamedTuple):
+    """Candidates in their new order, best first, and the score that keeps them there."""
+
+    items: NDArray[np.int32]  # (people, width), -1 behind the last
+    scores: NDArray[np.float32]  # (people, width) on the blend's scale, descending; -inf by a -1
+    order: NDArray[np.int64]  # (people, width) where each was among the candidates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedReranker:
+    """Orders candidates. Immutable and safe to share between threads."""
+
+    name: ClassVar[str] = "reranker"
+
+    features: RankingFeatures
+    statistics: ItemStatistics  # of the items, as of the last training
+    trees: BoostedTrees | None = None  # None: the fixed blend
+    text: str = ""  # the trees in LightGBM's own words
+    importance: NDArray[np.float64] | None = None  # (features,) adding up to 1
+    reason: str = "the fixed blend: nothing was learned"
+
+    @property
+    def learned(self) -> bool:
+        """Whether trees decide, not the fixed blend."""
+        return self.trees is not None
+
+    @property
+    def n_items(self) -> int:
+        """How many items it knows; others count as new."""
+        return len(self.statistics.people)
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """A score for each row of features, (n,), comparable within one person's candidates."""
+        if self.trees is None:
+            return features[:, 0].astype(np.float64)
+        if len(features) >= MANY_ROWS and _is_installed():
+            booster = _lightgbm().Booster(model_str=self.text)
+            return np.asarray(booster.predict(features), np.float64)  # the same to the last bit
+        return self.trees.score(features)
+
+    def rerank(self, candidates: Candidates, features: NDArray[np.float32]) -> Reranked:
+        """Bring each person's candidates, looked at by `RankingFeatures.of`, into order.
+
+        Scores stay those of the blend, given out anew in the learned order, so that whatever
+        follows (diversity, a threshold) finds the scale it knows.
+        """
+        real = candidates.real
+        scores = np.full(real.shape, -np.inf)
+        scores[real] = self.score(features[real])
+        order = np.argsort(-scores, axis=1, kind="stable")
+        blend = -np.sort(-candidates.blend(self.features.weights), axis=1)
+        return Reranked(np.take_along_axis(candidates.items, order, axis=1), blend, order)
+
+    def importances(self) -> dict[str, float]:
+        """How much each feature has to say, the most telling first; empty for the fixed blend."""
+        if self.importance is None:
+            return {}
+        order = np.argsort(-self.importance, kind="stable")
+        return {self.features.names[place]: float(self.importance[place]) for place in order}
+
+    def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What each feature did to each row's score, (n, features); the blend has one: itself."""
+        if self.trees is not None:
+            return self.trees.contributions(features)
+        given = np.zeros(features.shape)
+        given[:, 0] = features[:, 0]
+        return given
+
+    def arrays(self) -> Mapping[str, NDArray[np.generic]]:
+        """Everything, texts as bytes."""
+        stored: dict[str, NDArray[np.generic]] = {
+            "sources": np.array(list(self.features.sources)),
+            "weights": np.array(list(self.features.weights), np.float64),
+            "limits": np.array([self.features.depth, self.features.pool], np.int64),
+            "traits": np.array(list(self.features.traits), np.str_),
+            "text": np.frombuffer(self.text.encode(), np.uint8),
+            "reason": np.frombuffer(self.reason.encode(), np.uint8),
+            "importance": np.empty(0) if self.importance is None else self.importance,
+        }
+        parts = {"items": self.statistics.arrays()}
+        parts |= {f"trait_{n}": t.arrays() for n, t in enumerate(self.features.traits.values())}
+        for part, arrays in parts.items():
+            stored |= {f"{part}.{name}": values for name, values in arrays.items()}
+        return stored
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Self:
+        """The inverse of `arrays`; needs no LightGBM."""
+        traits = {
+            name: ItemTraits.from_arrays(_part(arrays, f"trait_{number}"))
+            for number, name in enumerate(arrays["traits"].tolist())
+        }
+        depth, pool = arrays["limits"].tolist()
+        sources, weights = arrays["sources"].tolist(), arrays["weights"].tolist()
+        text = arrays["text"].tobytes().decode()
+        return cls(
+            RankingFeatures(tuple(sources), tuple(weights), traits, depth, pool),
+            ItemStatistics.from_arrays(_part(arrays, "items")),
+            BoostedTrees.from_text(text) if text else None,
+            text,
+            np.asarray(arrays["importance"], np.float64) if len(arrays["importance"]) else None,
+            arrays["reason"].tobytes().decode(),
+        )
+
+
+def question_ndcg(
+    scores: NDArray[np.floating], examples: Examples, cutoff: int
+) -> NDArray[np.float64]:
+    """Each question's NDCG, (questions,); right answers that nobody proposed count as missed."""
+    question = np.repeat(np.arange(len(examples.sizes)), examples.sizes)
+    order = np.lexsort((-scores, question))  # stable, so equal scores stay in the blend's order
+    place = np.arange(len(order)) - examples.starts[question]
+    discount = 1.0 / np.log2(np.arange(2, cutoff + 2))
+    gained = examples.labels[order] & (place < cutoff)
+    gain = np.bincount(question[gained], discount[place[gained]], minlength=len(examples.sizes))
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(examples.wanted, cutoff)]
+    return np.asarray(gain / np.maximum(ideal, 1e-12), np.float64)
+
+
+def _held_out(
+    examples: Examples, useful: NDArray[np.bool_], min_questions: int, seed: int
+) -> NDArray[np.bool_]:
+    """The questions of the latest moment; where they or the earlier are few, some people's."""
+    latest = examples.moments == examples.moments.max()
+    if min((useful & latest).sum(), (useful & ~latest).sum()) >= min_questions / 4:
+        return np.asarray(latest)
+    people = np.unique(examples.users)
+    chosen = people[np.random.default_rng(seed).random(len(people)) < CHECKED_SHARE]
+    return np.isin(examples.users, chosen)
+
+
+def _part(
+    arrays: Mapping[str, NDArray[np.generic]], part: str
+) -> Mapping[str, NDArray[np.generic]]:
+    start = f"{part}."
+    return {
+        name.removeprefix(start): values
+        for name, values in arrays.items()
+        if name.startswith(start)
+    }
+
+
+def _lightgbm() -> Any:
+    try:
+        return import_module("lightgbm")
+    except ImportError as error:
+        raise ConfigurationError(
+            "The learned ranker needs LightGBM.", cure="pip install 'nextup[ranker]'"
+        ) from error
+    except OSError as error:  # its library wants OpenMP's
+        raise ConfigurationError(
+            f"LightGBM cannot be loaded: {error}.", cure="Install the OpenMP runtime (libgomp1)."
+        ) from error
+
+
+def _is_installed() -> bool:
+    try:
+        _lightgbm()
+    except ConfigurationError:
+        return False
+    return True
