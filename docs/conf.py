@@ -13,7 +13,7 @@ from generate import write_reference  # noqa: E402
 from nextup import __version__  # noqa: E402
 
 project = "Nextup"
-copyright = "2026, the Nextup authors"  # noqa: A001
+copyright = "2026, the Nextup authors"
 release = __version__
 extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "deflist"]

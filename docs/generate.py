@@ -9,7 +9,6 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import typer.main
-from prometheus_client import CollectorRegistry
 
 from nextup.bootstrap import open_platform
 from nextup.domain import errors
@@ -19,8 +18,8 @@ from nextup.entrypoints.api.metrics import Metrics
 from nextup.entrypoints.cli.app import app
 from nextup.schemas.table_schemas import table_schema
 from nextup.services import contracts
-from nextup.settings import load_settings
 from nextup.services.settings_reference import reference, section_meanings
+from nextup.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -140,8 +139,9 @@ def metrics_page() -> Iterator[str]:
     """What `/metrics` tells, from the metrics themselves."""
     yield from ("# Metrics", "", "What `GET /metrics` gives, in Prometheus' text format.")
     yield from ("", *_head("name", "kind", "labels", "meaning"))
-    registry: CollectorRegistry = Metrics().registry
-    for collector in dict.fromkeys(registry._collector_to_names):  # noqa: SLF001 (no public list)
+    for collector in dict.fromkeys(
+        Metrics().registry._collector_to_names
+    ):  # there is no public list
         family = next(iter(collector.describe()))
         suffix = "_total" if family.type == "counter" else ""
         labels = ", ".join(f"`{name}`" for name in getattr(collector, "_labelnames", ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import io
 import subprocess
 import sys
 import tempfile
@@ -18,8 +18,16 @@ WIDTH = 118  # characters
 THEME = TerminalTheme(
     (24, 26, 33),
     (205, 210, 220),
-    [(24, 26, 33), (240, 110, 110), (130, 200, 140), (230, 190, 110)]
-    + [(110, 165, 240), (200, 150, 230), (110, 200, 210), (205, 210, 220)],
+    [
+        (24, 26, 33),
+        (240, 110, 110),
+        (130, 200, 140),
+        (230, 190, 110),
+        (110, 165, 240),
+        (200, 150, 230),
+        (110, 200, 210),
+        (205, 210, 220),
+    ],
 )
 STYLES = {
     r"^\$ .*": "bold",
@@ -40,14 +48,14 @@ def main() -> None:
         done = subprocess.run(
             [nextup, *COMMAND.split()[1:]], cwd=folder, capture_output=True, text=True, check=True
         )
-    console = Console(record=True, width=WIDTH, file=None, quiet=False, color_system="truecolor")
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), color_system="truecolor")
     for line in (f"$ {COMMAND}", *done.stdout.splitlines()):
         text = Text(line)
         for pattern, style in STYLES.items():
             text.highlight_regex(pattern, style)
         console.print(text, overflow="fold")
     PICTURE.write_text(console.export_svg(title="nextup", theme=THEME), encoding="utf-8")
-    sys.stderr.write(f"wrote {PICTURE}; {len(re.findall('<text', PICTURE.read_text()))} texts\n")
+    sys.stderr.write(f"Wrote {PICTURE}\n")
 
 
 if __name__ == "__main__":

@@ -129,12 +129,11 @@ class Platform(AbstractContextManager["Platform"]):
     def _open(self, port: str, adapters: Mapping[str, Callable[[Settings, str], T]]) -> T:
         """Choose by the URL's scheme; `postgresql+psycopg` counts as `postgresql`."""
         url = str(getattr(self.settings, f"{port}_url"))
-        scheme = urlsplit(url).scheme.split("+")[0]
+        scheme = urlsplit(url).scheme.split("+")[0] if "://" in url else ""
         if scheme not in adapters:
             known = ", ".join(f"{name}://" for name in adapters)
-            raise ConfigurationError(
-                f"{port}_url: no backend answers to '{scheme or url}'.", cure=f"Known: {known}."
-            )
+            what = f"no backend answers to '{scheme}://'" if scheme else "it begins with no scheme"
+            raise ConfigurationError(f"{port}_url: {what}.", cure=f"Known: {known}.")
         adapter = adapters[scheme](self.settings, url)
         self._closing.callback(adapter.close)
         return adapter

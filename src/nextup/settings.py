@@ -26,6 +26,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -195,14 +196,23 @@ def load_settings(folder: Path | str = ".", **overrides: Any) -> Settings:
         raise ConfigurationError(
             _explain(error, file), cure="`nextup doctor` checks a change."
         ) from error
+    except SettingsError as error:  # such as NEXTUP_GATE=warn
+        raise ConfigurationError(
+            f"The environment cannot be read: {error}.",
+            cure="A key of a section is set like NEXTUP_GATE__MODE=warn.",
+        ) from error
     except (ValueError, OSError) as error:  # a file that is not TOML, or cannot be read
-        raise ConfigurationError(f"{file} cannot be read: {error}.") from error
+        raise ConfigurationError(
+            f"{file} cannot be read: {error}.", cure="`nextup init` in a new folder shows the form."
+        ) from error
 
 
 def _explain(error: ValidationError, file: Path) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    variable = "NEXTUP_" + "__".join(str(part) for part in first["loc"]).upper()
-    where = f"environment variable {variable}" if variable in os.environ else str(file)
+    parts = [str(part).upper() for part in first["loc"]]
+    variables = ["NEXTUP_" + "__".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    from_outside = next((name for name in variables if name in os.environ), None)
+    where = f"environment variable {from_outside}" if from_outside else str(file)
     what = "is not a setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
     return f"Setting '{key}' ({where}): {what}."

@@ -73,10 +73,13 @@ def sessions(text: str) -> list[Session]:
 
 
 def code(text: str) -> list[str]:
-    """All that a page sets as code: spans and lines of blocks; lines that go on are joined."""
-    blocks = [part["text"] for part in _PART.finditer(text) if part["text"]]
+    """Commands and other code of a page, without the output of the commands."""
+    lines: list[str] = []
+    for part in _PART.finditer(text):
+        typed = _typed(part["text"], shape=False) if part["language"] == "console" else None
+        whole = (part["text"] or "").splitlines()
+        lines += whole if typed is None else [step.command.replace("\n", " ") for step in typed]
     outside = _PART.sub("", text)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [*lines, *(" ".join(span.split()) for span in re.findall(r"`([^`]+)`", outside))]
 
 

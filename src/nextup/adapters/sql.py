@@ -7,6 +7,7 @@ connection is prepared, how a write transaction begins, and how table creation i
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sqlite3
 import time
@@ -220,9 +221,10 @@ def _open_sqlite(
         url = url.set(database=name)
 
     def connect() -> sqlite3.Connection:
+        frozen = keeper is None and _is_frozen(Path(name))
         connection = sqlite3.connect(
-            name,
-            uri=keeper is not None,
+            f"{Path(name).absolute().as_uri()}?immutable=1" if frozen else name,
+            uri=frozen or keeper is not None,
             timeout=BUSY_SECONDS,
             isolation_level=None,  # transactions begin in `_begin`, never by themselves
             check_same_thread=False,  # the pool lends a connection to one thread at a time
@@ -244,6 +246,16 @@ def _open_sqlite(
     )
     event.listen(engine, "begin", _begin)
     return Database(engine, prefix, keeper=keeper)
+
+
+def _is_frozen(file: Path) -> bool:
+    """Whether nobody can change the file: its disk is read-only, and no writer has it open or left
+    something beside it. SQLite, which writes beside a database even to read it, must be told."""
+    try:
+        read_only = os.statvfs(file).f_flag & os.ST_RDONLY
+    except OSError:  # absent, for one
+        return False
+    return bool(read_only) and not any(Path(f"{file}-{end}").exists() for end in ("wal", "shm"))
 
 
 def _make_folder(folder: Path) -> None:

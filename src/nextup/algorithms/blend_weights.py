@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nextup.algorithms.interactions import Interactions
 
 STEPS = (0.0, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0)  # times the present weight
+TINY = np.finfo(np.float32).tiny
 FRESH = (0.05, 0.1, 0.2, 0.4)  # tried for a model without weight; all weights add up to 1
 
 
@@ -90,6 +91,58 @@ def fit_weights(
     found = [_ascend(candidates, start, rounds) for start in starts]
     weights, ndcg = max(found, key=lambda pair: pair[1])
     return FoundWeights(tuple(np.round(weights, 4).tolist()), ndcg, tuple(alone))
+
+
+def blend_of_rankings(
+    rankings: Sequence[Ranking],
+    truth: Interactions,
+    *,
+    cutoff: int = 20,
+    depth: int = 100,
+    rounds: int = 6,
+) -> FoundWeights:
+    """The same from lists that exist already: no model is asked again.
+
+    Scores count as their share of the person's best one, and an item that a model does not list
+    gets nothing from it, as in `fusion.fuse`. Only each list's first `depth` are considered.
+    Everybody must have some truth.
+    """
+    check_limit(cutoff)
+    if not rankings or len(truth) == 0:
+        raise InvalidInput("A blend is fitted on at least one list and one person with truth.")
+    candidates = _listed(rankings, truth, cutoff, depth)
+    single = np.eye(len(rankings))
+    alone = [candidates.ndcg(weights) for weights in single]
+    starts = [single[int(np.argmax(alone))], np.full(len(rankings), 1 / len(rankings))]
+    found = [_ascend(candidates, start, rounds) for start in starts]
+    weights, ndcg = max(found, key=lambda pair: pair[1])
+    return FoundWeights(tuple(np.round(weights, 4).tolist()), ndcg, tuple(alone))
+
+
+def _listed(
+    rankings: Sequence[Ranking], truth: Interactions, cutoff: int, depth: int
+) -> _Candidates:
+    n_items, people = truth.n_items, truth.n_users
+    rows = np.arange(people, dtype=np.int64)[:, None]
+    items = np.sort(np.concatenate([ranking.items[:, :depth] for ranking in rankings], axis=1), 1)
+    items[:, 1:][items[:, 1:] == items[:, :-1]] = -1  # listed by more than one model
+    wanted = rows * n_items + items
+    values = np.zeros((len(rankings), *items.shape), np.float32)
+    for value, ranking in zip(values, rankings, strict=True):
+        listed = (ranking.items >= 0) & (ranking.scores > 0)
+        keys = (rows * n_items + ranking.items)[listed]
+        shares = (ranking.scores / np.maximum(ranking.scores[:, :1], TINY))[listed]
+        order = np.argsort(keys)
+        keys, shares = keys[order], shares[order]
+        if len(keys):
+            place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+            value[:] = np.where((keys[place] == wanted) & (items >= 0), shares[place], 0)
+    discount = 1.0 / np.log2(np.arange(2, cutoff + 2))
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])[
+        np.minimum(np.diff(truth.indptr), cutoff)
+    ]
+    proposals = Ranking(items, np.zeros(items.shape, np.float32))
+    return _Candidates(values, items < 0, hits(proposals, truth), ideal, discount)
 
 
 def _ascend(

@@ -74,7 +74,9 @@ def fuse_blocks(
     """Like `fuse`, some people at a time, in order."""
     used = {name: fitted for name, fitted in models.items() if weights.get(name, 0) > 0}
     if not used:
-        raise InvalidInput("No model has a weight in the blend.", cure="Set one of blend_*.")
+        raise InvalidInput(
+            "No model has a weight in the blend.", cure="Give one a weight in [blend]."
+        )
     for start in range(0, interactions.n_users, BLOCK):
         people = people_between(interactions, start, min(start + BLOCK, interactions.n_users))
         proposals = [

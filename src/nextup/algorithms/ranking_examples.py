@@ -61,16 +61,12 @@ class TouchLog:
         n_users: int,
         n_items: int,
     ) -> Self:
-        """In any order; touches of one second are put in order by person, item and weight."""
-        columns = (
-            np.asarray(users, np.int64),
-            np.asarray(items, np.int64),
-            np.asarray(weights, np.float32),
-            np.asarray(times, np.int64),
-        )
-        Interactions.from_pairs(*columns, n_users=n_users, n_items=n_items)  # checks them
-        order = np.lexsort((columns[2], columns[1], columns[0], columns[3]))
-        return cls(*(column[order] for column in columns), n_users, n_items)
+        """In any order; checked as `Interactions.from_pairs` checks."""
+        user, item = np.asarray(users, np.int64), np.asarray(items, np.int64)
+        weight, time = np.asarray(weights, np.float32), np.asarray(times, np.int64)
+        Interactions.from_pairs(user, item, weight, time, n_users=n_users, n_items=n_items)
+        order = np.lexsort((weight, item, user, time))
+        return cls(user[order], item[order], weight[order], time[order], n_users, n_items)
 
     def between(self, start: int | None, stop: int) -> Interactions:
         """The touches of start <= time < stop; without a start, all before the stop."""

@@ -124,10 +124,11 @@ class RankingFeatures:
     ) -> Floats:
         """(people, width, features), zeros where there is no candidate; always finite.
 
-        The candidates are those of `Candidates.best`. `people` are the histories of the candidates' rows. `moments` is when each of them asks,
-        one for all or one each, in unix seconds; statistics may be older, never newer. Raises
-        InvalidInput for anything in a history, or in the statistics, that lies at the moment or
-        after it. Items beyond the catalogue of the traits and statistics count as new.
+        The candidates are those of `Candidates.best`, `people` the histories of their rows.
+        `moments` is when each of them asks, one for all or one each, in unix seconds; the
+        statistics may be older, never newer. Raises InvalidInput for anything in a history, or
+        in the statistics, that lies at the moment or after it. Items beyond the catalogue of
+        traits and statistics count as new.
         """
         at = np.broadcast_to(np.asarray(moments, np.int64), (people.n_users,))
         check_past(people, at)

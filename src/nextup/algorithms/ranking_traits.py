@@ -114,7 +114,8 @@ class ItemTraits:
         """What each person's history is about, (people, traits), rows of length 1 or 0."""
         profile = np.asarray((emphasis.matrix(people) @ self.unit).toarray(), np.float32)
         norm = np.sqrt(np.einsum("ut,ut->u", profile, profile))
-        return profile / np.maximum(norm, np.float32(1e-12))[:, None]
+        profile /= np.maximum(norm, np.float32(1e-12))[:, None]
+        return profile
 
     def _last_touched(self, people: Interactions) -> Times:
         """When each person last touched an item with each trait, (people, traits)."""

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from nextup.algorithms import models
-from nextup.domain.errors import ConfigurationError, CorruptData, NotFound
+from nextup.domain.errors import ConfigurationError, CorruptData, InvalidInput, NotFound
 from nextup.ports.files import SupportsLocalPath
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def load_artifact(files: Files, model_id: str) -> Artifact:
             component: _load_component(folder, component, arrays)
             for component, arrays in card.components.items()
         }
-    except (OSError, ValueError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, InvalidInput) as error:
         raise CorruptData(
             f"Model '{model_id}' cannot be read: {error}.",
             cure="`nextup model rollback` returns to the one before.",

@@ -6,9 +6,11 @@ of them, which they make up for by reading on, but never behind, which would los
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import tarfile
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +19,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nextup import __version__
-from nextup.domain.errors import Conflict, CorruptData, InvalidInput
+from nextup.domain.errors import (
+    BackendUnavailable,
+    Conflict,
+    CorruptData,
+    InvalidInput,
+    StorageFull,
+)
 from nextup.ports.backup import SupportsBackup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 MANIFEST = "manifest.json"
 ORDER = (  # views first, the truth last
@@ -63,9 +71,8 @@ def backup(ports: Mapping[str, Any], archive: Path) -> BackupReport:
     if archive.exists():
         raise Conflict(f"{archive} exists already.", cure="Choose another name.")
     copied = [name for name in ORDER if isinstance(ports.get(name), SupportsBackup)]
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".backup-") as scratch:
-        folder = Path(scratch) / "content"
+    with _scratch(archive, ".backup-") as scratch:
+        folder = scratch / "content"
         for name in copied:
             (folder / name).mkdir(parents=True)
             ports[name].backup(folder / name)
@@ -73,7 +80,7 @@ def backup(ports: Mapping[str, Any], archive: Path) -> BackupReport:
         manifest = _Manifest(datetime.now(UTC), __version__, copied, sums)
         (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        whole = Path(scratch) / "archive.tar"
+        whole = scratch / "archive.tar"
         with tarfile.open(whole, "w") as tar:
             tar.add(folder, arcname=".")
         whole.rename(archive)
@@ -87,9 +94,8 @@ def restore(ports: Mapping[str, Any], archive: Path) -> BackupReport:
     Raises CorruptData, with nothing changed, where a file is missing or differs.
     """
     if not archive.is_file():
-        raise InvalidInput(f"There is no file {archive}.")
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".restore-") as scratch:
-        folder = Path(scratch)
+        raise InvalidInput(f"There is no file {archive}.", cure="Name what `nextup backup` wrote.")
+    with _scratch(archive, ".restore-") as folder:
         manifest = _unpack(archive, folder)
         unable = [name for name in manifest.ports if not isinstance(ports[name], SupportsBackup)]
         if unable:
@@ -104,6 +110,25 @@ def restore(ports: Mapping[str, Any], archive: Path) -> BackupReport:
     return BackupReport(str(archive), tuple(manifest.ports), skipped, len(manifest.sha256), size)
 
 
+@contextmanager
+def _scratch(archive: Path, prefix: str) -> Iterator[Path]:
+    """A folder beside the archive, on its disk, for as long as the block lasts."""
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=archive.parent, prefix=prefix) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFull(
+                f"No space is left in {archive.parent}; nothing was changed.",
+                cure="Free some, or choose another place.",
+            ) from error
+        raise BackendUnavailable(
+            f"The folder {archive.parent} cannot be used: {error.strerror}.",
+            cure="Choose one that this user may write.",
+        ) from error
+
+
 def _unpack(archive: Path, folder: Path) -> _Manifest:
     damaged = "The backup is damaged; nothing was changed."
     try:
@@ -111,11 +136,12 @@ def _unpack(archive: Path, folder: Path) -> _Manifest:
             tar.extractall(folder, filter="data")
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
     except (tarfile.TarError, OSError, EOFError, msgspec.DecodeError) as error:
-        raise CorruptData(damaged, cure=f"({error})") from error
+        raise CorruptData(f"{damaged} ({error})", cure="Use an older backup.") from error
     found = _checksums(folder)
     wrong = [name for name, digest in manifest.sha256.items() if found.get(name) != digest]
     if wrong:
-        raise CorruptData(damaged, cure=f"First bad file: {wrong[0]}; {len(wrong)} in all.")
+        first = f"First bad file: {wrong[0]}; {len(wrong)} in all."
+        raise CorruptData(f"{damaged} {first}", cure="Use an older backup.")
     return manifest
 
 

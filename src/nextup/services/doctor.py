@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nextup.domain.errors import NextupError
+from nextup.domain.errors import CorruptData, NextupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,11 @@ class Finding:
 
 
 def examine(port: str, url: str, backend: Callable[[], Any]) -> Finding:
-    """Open the backend and ask it something harmless; an expected error becomes a finding."""
+    """Open the backend and ask it something harmless; an expected error becomes a finding.
+
+    The finding's URL is without the user and password that it may hold.
+    """
+    url = _without_credentials(url)
     started = time.perf_counter()
     try:
         says = _PROBES[port](backend())
@@ -36,6 +40,12 @@ def examine(port: str, url: str, backend: Callable[[], Any]) -> Finding:
         return Finding(port, url, False, round(spent, 1), error.message, error.cure)
     spent = (time.perf_counter() - started) * 1000
     return Finding(port, url, True, round(spent, 1), says)
+
+
+def _without_credentials(url: str) -> str:
+    scheme, slashes, rest = url.partition("://")
+    place, question, _ = rest.partition("?")  # an option may be a password, too
+    return f"{scheme}{slashes}{place.rpartition('@')[2]}{question and '?...'}"
 
 
 def _event_log(log: Any) -> str:
@@ -57,7 +67,9 @@ def _files(files: Any) -> str:
     with files.open(PROBE) as stream:
         answered = stream.read() == b"probe"
     files.remove(PROBE)
-    return "written, read and removed" if answered else "gave back other bytes than it was given"
+    if not answered:
+        raise CorruptData("Gave back other bytes than it was given.", cure="Check the disk.")
+    return "written, read and removed"
 
 
 def _store(store: Any) -> str:

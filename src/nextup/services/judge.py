@@ -8,7 +8,7 @@ compared, not stored models: the one in service has already seen part of the tes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from nextup.algorithms.evaluation import Evaluation, compare, evaluate_ranking
 from nextup.algorithms.fusion import fuse
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.splits import select_people
+from nextup.algorithms.splits import leave_last_out, select_people
 from nextup.domain import tables as t
+from nextup.domain.errors import InvalidInput
 from nextup.domain.events import from_microseconds
 from nextup.domain.tables import Table
 from nextup.domain.weighing import Weighing
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from nextup.services.train import Report
     from nextup.settings import Gate, Settings
 
+HIDDEN = 5  # of each person's touches, where the test cannot be a period
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -54,7 +57,7 @@ class Verdict:
 class Test:
     """A past to train on and what came after, for the people who are in both."""
 
-    cut_at: datetime
+    how: str  # how the past was told from what came after
     train: Dataset
     asked: NDArray[np.int64]  # rows of train
     truth: Interactions  # row i belongs to asked[i]
@@ -84,7 +87,7 @@ def judge(
     rng = np.random.default_rng(settings.seed)
     over_floor = compare(blend, popularity, metric, rng=rng, confidence=gate.confidence)
     metrics = {
-        "cut_at": test.cut_at.isoformat(),
+        "test": test.how,
         "people": len(test.asked),
         "candidate": _figures(blend, gate, rng),
         "popularity": _figures(popularity, gate, rng),
@@ -113,14 +116,36 @@ def make_test(
 ) -> Test | None:
     """Cut off the last days; where they hold too few people, a growing share of the events.
 
-    None where no cut leaves `gate.min_people` people with a past and something new.
+    Where hardly anybody ever comes back, each person's last touches are hidden instead: the past
+    of others may then hold what is later than those, which is why it is the last resort. None
+    where even that leaves fewer than `gate.min_people` people.
     """
     events = engine.scan(Table.INTERACTIONS, as_of).filter(nw.col(t.OCCURRED_AT) < until)
     for cut_at in _cuts(engine, settings.gate, events):
         test = _cut(engine, settings, items, events, cut_at)
         if len(test.asked) >= settings.gate.min_people:
             return test
-    return None
+    last = _last_touches(engine, settings, items, events, until)
+    return last if last is not None and len(last.asked) >= settings.gate.min_people else None
+
+
+def _last_touches(
+    engine: Engine,
+    settings: Settings,
+    items: ItemFacts,
+    events: nw.LazyFrame[Any],
+    until: datetime,
+) -> Test | None:
+    weighing = Weighing.from_weights(settings.weights, settings.contracts.rating_max)
+    people = load_dataset(engine, user_item(events, weighing, until), items.item_ids)
+    try:
+        split = leave_last_out(people.interactions, n_last=HIDDEN, min_touches=2 * HIDDEN)
+    except InvalidInput:  # nobody has enough touches
+        return None
+    train = replace(people, interactions=split.train)
+    asked = np.flatnonzero(np.diff(split.truth.indptr) > 0)
+    how = f"each person's last {HIDDEN} touches, since too few people come back"
+    return Test(how, train, asked, select_people(split.truth, asked))
 
 
 def _cuts(engine: Engine, gate: Gate, events: nw.LazyFrame[Any]) -> Sequence[datetime]:
@@ -168,7 +193,7 @@ def _asked(train: Dataset, new: Dataset, cut_at: datetime) -> Test:
     )
     has_past = np.diff(train.interactions.indptr) > 0
     asked = np.flatnonzero((np.diff(truth.indptr) > 0) & has_past)
-    return Test(cut_at, train, asked, select_people(truth, asked))
+    return Test(f"since {cut_at:%Y-%m-%d %H:%M}", train, asked, select_people(truth, asked))
 
 
 def _keys(interactions: Interactions) -> NDArray[np.int64]:

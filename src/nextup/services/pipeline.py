@@ -8,6 +8,7 @@ already is found done. One lock keeps two runs from colliding.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -90,7 +91,9 @@ def run_pipeline(
                     run, steps=(*run.steps, _run_step(step, context, control, run, watch))
                 )
         except BaseException:
-            control.save_run(replace(run, outcome=Outcome.FAILED, finished_at=datetime.now(UTC)))
+            failed = replace(run, outcome=Outcome.FAILED, finished_at=datetime.now(UTC))
+            with suppress(NextupError):  # what went wrong matters more than that it is not noted
+                control.save_run(failed)
             raise
         run = replace(run, outcome=Outcome.SUCCEEDED, finished_at=datetime.now(UTC))
         control.save_run(run)
@@ -106,33 +109,40 @@ def choose_steps(first: str | None, last: str | None) -> Sequence[Step]:
     start = names.index(first) if first else 0
     stop = names.index(last) + 1 if last else len(names)
     if start >= stop:
-        raise InvalidInput(f"Step '{first}' comes after '{last}'.")
+        order = ", ".join(names)
+        raise InvalidInput(f"Step '{first}' comes after '{last}'.", cure=f"The order is {order}.")
     return STEPS[start:stop]
 
 
 def end_of_day(day: date, settings: Settings) -> datetime:
     """The first moment after the day, where the settings' people live."""
-    try:
-        zone = ZoneInfo(settings.timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigurationError(
-            f"Setting 'timezone': there is no '{settings.timezone}'.", cure="Try 'Europe/Paris'."
-        ) from error
-    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    midnight = datetime(day.year, day.month, day.day, tzinfo=_zone(settings))
     return (midnight + timedelta(days=1)).astimezone(UTC)
 
 
 def today(settings: Settings) -> date:
     """The date it is, where the settings' people live."""
-    return datetime.now(ZoneInfo(settings.timezone)).date()
+    return datetime.now(_zone(settings)).date()
 
 
 def days(first: date, last: date) -> Iterator[date]:
     """Every day from the first to the last, both included."""
     if last < first:
-        raise InvalidInput(f"The period ends ({last}) before it begins ({first}).")
+        raise InvalidInput(
+            f"The period ends ({last}) before it begins ({first}).",
+            cure="Give the first day first.",
+        )
     for number in range((last - first).days + 1):
         yield first + timedelta(days=number)
+
+
+def _zone(settings: Settings) -> ZoneInfo:
+    try:
+        return ZoneInfo(settings.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"Setting 'timezone': there is no '{settings.timezone}'.", cure="Try 'Europe/Paris'."
+        ) from error
 
 
 def _run_step(
@@ -146,7 +156,8 @@ def _run_step(
     except BaseException as error:
         message = str(error) if isinstance(error, NextupError) else type(error).__name__
         record = _finish(record, Outcome.FAILED, clock, {}, message)
-        control.save_step(run.run_id, record)
+        with suppress(NextupError):  # as above
+            control.save_step(run.run_id, record)
         if watch:
             watch(record)
         raise

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def promote(control: Control, store: RecommendationStore, model_id: str) -> ModelRecord:
     """Put a registered model in service, with its lists where they were published.
 
-    Promoting the model that is in service already changes nothing. Raises NotFound.
+    Promoting the model that is in service already changes nothing, unless its lists were left
+    behind by a kill. Raises NotFound.
     """
     model = control.model(model_id)
     if model is None:
         raise NotFound(f"There is no model '{model_id}'.", cure="`nextup model list` shows all.")
-    if control.current_model() == model_id:
-        return model
-    control.set_current_model(model_id)
+    if control.current_model() != model_id:
+        control.set_current_model(model_id)
     switch_lists(control, store, model_id)
     return control.model(model_id) or model
 

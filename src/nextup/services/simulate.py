@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,7 +55,7 @@ def simulate(
     if not items:
         raise Conflict("There is nothing to act on.", cure="`nextup ingest sample` brings items.")
     audience = simulate_audience(items, config, ends_at=ends_at, seed=seed)
-    events = _events(audience, f"{ends_at:%Y%m%dT%H%M%S}-")
+    events = _events(audience, f"{ends_at:%Y%m%dT%H%M%S}-{_fingerprint(items, config)}-")
     done = duplicates = 0
     while chunk := list(islice(events, CHUNK)):
         duplicates += sum(receipt.duplicate for receipt in log.append(chunk))
@@ -64,6 +65,12 @@ def simulate(
     return Simulated(
         len(set(audience.user_ids)), len(items), len(audience) - duplicates, duplicates
     )
+
+
+def _fingerprint(items: Sequence[Item], config: AudienceConfig) -> str:
+    """Keeps apart what audiences of different sizes or catalogues do at one time with one seed."""
+    inputs = repr([config, [item.item_id for item in items]])
+    return hashlib.sha256(inputs.encode()).hexdigest()[:8]
 
 
 def _best_known_first(items: Sequence[Item]) -> list[Item]:

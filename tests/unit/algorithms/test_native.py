@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,7 +95,9 @@ def test_every_instruction_set_gives_the_same(instruction_set, tmp_path):
         np.savez(sys.argv[1], solved=solved, scores=scores, name=native.backend())
         """
     environment = os.environ | {"NEXTUP_NATIVE": instruction_set}
-    subprocess.run([sys.executable, "-c", code, tmp_path / "out.npz"], env=environment, check=True)
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", code, tmp_path / "out.npz"]
+    subprocess.run(command, env=environment, cwd=root, check=True)
     found = np.load(tmp_path / "out.npz")
     if found["name"] != instruction_set:
         pytest.skip(f"this CPU has no {instruction_set}")

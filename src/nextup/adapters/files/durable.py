@@ -43,14 +43,19 @@ def full_disk_errors(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if _is_full(error):
             raise _translated(error, name) from error
         raise
 
 
+def _is_full(error: OSError) -> bool:
+    """numpy says without the system's number that the disk took less than it was given."""
+    return error.errno in _FULL or (error.errno is None and str(error).endswith(" written"))
+
+
 def _translated(error: OSError, name: str) -> NextupError:
     reason = os.strerror(error.errno) if error.errno else str(error)
-    if error.errno in _FULL:
+    if _is_full(error):
         return StorageFull(
             f"No space is left for {name!r} ({reason}).",
             cure="Free some, or set NEXTUP_FILES_URL to a folder on a larger disk.",

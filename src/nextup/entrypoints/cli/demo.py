@@ -61,6 +61,7 @@ def demo(
     from nextup.entrypoints.api.app import create_app
     from nextup.entrypoints.api.server import ApiServer
     from nextup.entrypoints.cli.demo_tour import Tour
+    from nextup.entrypoints.cli.serving import say_where
     from nextup.entrypoints.cli.setup import write_settings
     from nextup.services.settings_reference import example_toml
 
@@ -74,7 +75,12 @@ def demo(
         started = time.monotonic()
         server = ApiServer(create_app(platform), host="127.0.0.1", port=port)
         tour = Tour(out, watch.parts, started, stop=server.stop, check=check)
-        server.serve_until_stopped(tour.begin)
+
+        def ready(url: str) -> None:
+            say_where(out, url, port)
+            tour.begin(url)
+
+        server.serve_until_stopped(ready)
     tour.conclude(home)
 
 
@@ -138,7 +144,7 @@ def _new_folder(folder: Path | None) -> Path:
     from nextup.domain.errors import Conflict
 
     if folder is not None:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.is_dir() and any(folder.iterdir()):
             raise Conflict(f"{folder} is not empty.", cure="Choose a new folder.")
         return folder
     number = 1

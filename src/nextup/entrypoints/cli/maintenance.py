@@ -14,7 +14,7 @@ from nextup.entrypoints.cli.context import (
     parse_day,
     platform_at,
 )
-from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+from nextup.entrypoints.cli.output import HERE, Home, Json, Output, confirm
 
 if TYPE_CHECKING:
     from nextup.bootstrap import Platform
@@ -106,7 +106,10 @@ def _validate_file(platform: Platform, file: Path, out: Output) -> bool:
         with file.open("rb") as stream:
             check = validate_events(stream, contract_of(platform))
     except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}.") from error
+        raise InvalidInput(
+            f"{file} cannot be read: {error.strerror}.",
+            cure="Give a file of events, one JSON object a line.",
+        ) from error
     rows = [(fault.line, fault.rule, fault.reason, fault.record) for fault in check.faults]
     title = f"{check.rows:,} events: {check.good:,} good, {check.broken.total():,} broken"
     out.table(title, ("line", "rule", "reason", "record"), rows, check)
@@ -127,8 +130,7 @@ def erase(
 
     from nextup.services.erase import erase as erase_person
 
-    if not yes:
-        typer.confirm(f"Erase everything about '{user_id}'? This cannot be undone.", abort=True)
+    confirm(f"Erase everything about '{user_id}'? This cannot be undone.", yes=yes)
     with platform_at(home) as platform:
         keep = timedelta(days=0 if old_versions else platform.settings.lake.keep_days)
         receipt = erase_person(
@@ -170,8 +172,7 @@ def restore(
     """Replace everything by a backup, after checking all of it. Stop `nextup serve` before."""
     from nextup.services.backup import restore as read_backup
 
-    if not yes:
-        typer.confirm(f"Replace everything in {home} by {archive}?", abort=True)
+    confirm(f"Replace everything in {home} by {archive}?", yes=yes)
     with platform_at(home) as platform:
         report = read_backup(_copied_ports(platform), archive)
     text = f"Restored {report.files} files from {report.archive}."

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nextup.domain.errors import InvalidInput
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -114,8 +116,21 @@ class Output:
             yield report
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on after `--yes` or an answer that says so.
+
+    Raises InvalidInput where nobody can be asked, and typer's Abort for any other answer.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"{question} Nobody is there to answer.", cure="Add --yes.")
+    typer.confirm(question, abort=True, err=True)
+
+
 def fail(message: str, cure: str, *, as_json: bool) -> None:
-    """Say on standard error what went wrong and what to do next."""
+    """Say on standard error, in one line, what went wrong and what to do next."""
+    message, cure = " ".join(message.split()), " ".join(cure.split())
     if as_json:
         sys.stderr.write(json.dumps({"error": message, "cure": cure}, ensure_ascii=False) + "\n")
         return

@@ -124,7 +124,7 @@ def _days(settings: Settings, day: str, backfill: str) -> Sequence[date]:
     if not backfill:
         return [parse_day(day, "--date") if day else today(settings)]
     if day:
-        raise InvalidInput("--date and --backfill exclude each other.")
+        raise InvalidInput("--date and --backfill exclude each other.", cure="Give one of them.")
     first, dots, last = backfill.partition("..")
     if not dots:
         raise InvalidInput(

@@ -45,12 +45,20 @@ def serve(
     out = Output(as_json=False)
     with platform_at(home) as platform:
         server = platform.settings.server
+        wanted = server.port if port is None else port
         serve_http(
             platform,
             host=host or server.host,
-            port=server.port if port is None else port,
-            ready=lambda url: out.say(f"Serving on {url}; its manual is {url}/docs"),
+            port=wanted,
+            ready=lambda url: say_where(out, url, wanted),
         )
+
+
+def say_where(out: Output, url: str, wanted: int) -> None:
+    """Where the server is, and that it had to go elsewhere if it had to."""
+    if wanted and not url.endswith(f":{wanted}"):
+        out.say(f"Port {wanted} is taken; this is another one.")
+    out.say(f"Serving on {url}; its manual is {url}/docs")
 
 
 def recommend(
@@ -61,12 +69,16 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """What the person should see next, and why."""
+    from contextlib import suppress
+
+    from nextup.domain.errors import BackendUnavailable
     from nextup.services.recommending.request import Request
     from nextup.services.serving import Serving
 
     with platform_at(home) as platform:
         serving = Serving(platform)
-        serving.updater.catch_up()
+        with suppress(BackendUnavailable):  # a read-only state answers with what it knows
+            serving.updater.catch_up()
         page = serving.recommender.recommend(Request(user_id, limit=limit, kind=kind or None))
     rows = [
         (

@@ -29,7 +29,10 @@ def init(
 
     file = folder / FILE_NAME
     if file.exists():
-        raise Conflict(f"{file} exists already; it was left as it is.")
+        raise Conflict(
+            f"{file} exists already; it was left as it is.",
+            cure="Edit it, or name another folder.",
+        )
     write_settings(folder, example_toml())
     Output(as_json=as_json).result(
         {"settings": str(file)},
