@@ -139,9 +139,8 @@ def metrics_page() -> Iterator[str]:
     """What `/metrics` tells, from the metrics themselves."""
     yield from ("# Metrics", "", "What `GET /metrics` gives, in Prometheus' text format.")
     yield from ("", *_head("name", "kind", "labels", "meaning"))
-    for collector in dict.fromkeys(
-        Metrics().registry._collector_to_names
-    ):  # there is no public list
+    registry: Any = Metrics().registry  # it has no public list of its collectors
+    for collector in dict.fromkeys(registry._collector_to_names):
         family = next(iter(collector.describe()))
         suffix = "_total" if family.type == "counter" else ""
         labels = ", ".join(f"`{name}`" for name in getattr(collector, "_labelnames", ()))

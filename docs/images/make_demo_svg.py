@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from rich.text import Text
 
 COMMAND = "nextup demo --check"
 PICTURE = Path(__file__).with_name("demo.svg")
-WIDTH = 118  # characters
+WIDTH = 126  # characters
 THEME = TerminalTheme(
     (24, 26, 33),
     (205, 210, 220),
@@ -54,7 +55,9 @@ def main() -> None:
         for pattern, style in STYLES.items():
             text.highlight_regex(pattern, style)
         console.print(text, overflow="fold")
-    PICTURE.write_text(console.export_svg(title="nextup", theme=THEME), encoding="utf-8")
+    drawn = console.export_svg(title="nextup", theme=THEME)
+    offline = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)  # any monospace will do
+    PICTURE.write_text(offline, encoding="utf-8")
     sys.stderr.write(f"Wrote {PICTURE}\n")
 
 

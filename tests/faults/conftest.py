@@ -26,6 +26,7 @@ mode = "warn"
 
 [lake]
 batch_rows = 3000
+collect_seconds = 0.5
 """
 
 

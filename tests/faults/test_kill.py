@@ -73,9 +73,7 @@ def test_ingest(tmp_path: Path) -> None:
     """An import that is killed again and again, and run again, leaves every row once: the good
     ones in the log and then in silver, the bad ones in quarantine, and its report adds up."""
     pairs, bad = write_table(tmp_path / "big.csv")
-    columns = [
-        f"--map={pair}" for pair in ("user=user", "item=item", "value=stars", "time=at")
-    ]
+    columns = [f"--map={pair}" for pair in ("user=user", "item=item", "value=stars", "time=at")]
     ingest = ("ingest", "table", str(tmp_path / "big.csv"), *columns, "--json")
     home = tmp_path / "home"
     dice = random.Random(SEED)

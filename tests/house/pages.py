@@ -96,14 +96,15 @@ def differs(step: Typed, output: str) -> str | None:
 
 
 def _differs_in_shape(shown: list[str], output: str) -> str | None:
-    """Keys of JSON, heads of tables, and lines but for their numbers."""
+    """Keys of JSON, heads of tables, and lines but for their numbers and quoted texts."""
     wanted = set(re.findall(r'"(\w+)":', "\n".join(shown)))
     if wanted:
         missing = wanted - set(re.findall(r'"(\w+)":', output))
         return f"no {', '.join(sorted(missing))} in:\n{output}" if missing else None
     came = "\n".join(map(_bare, output.splitlines())) + "\n"
     for line in filter(str.strip, map(_bare, (one for one in shown if not one.startswith("│")))):
-        pattern = re.sub(r"\d[\d,.:]*", r"[-+\\d,.:]+", _loose(line))
+        pattern = _loose(re.sub(r'"[^"]*"', '"..."', line))
+        pattern = re.sub(r"\d[\d,.:]*", r"[-+\\d,.:]+", pattern)
         if line != "..." and not re.search(f"^{pattern}\\s*$", came, re.MULTILINE):
             return f"no line like: {line}\n\ncame:\n{output}"
     return None

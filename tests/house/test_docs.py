@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import os
 import re
 import shlex
 import shutil
@@ -122,19 +121,24 @@ def test_reference_pages_are_generated(tmp_path: Path) -> None:
 
 def type_in(command: str) -> str:
     """What the command prints; `nextup` runs in this process, anything else in a shell."""
-    if re.fullmatch(r"nextup [^|>;&]*", re.sub(r"'[^']*'", "", command)):
-        return _run_nextup(command)
+    first, _, rest = command.partition(" | ")
+    if first.startswith("nextup "):
+        printed = _run_nextup(first)
+        return _run_shell(rest, printed) if rest else printed
+    return _run_shell(command)
+
+
+def _run_shell(command: str, typed: str = "") -> str:
     for tool in re.findall(r"\b(?:curl|jq)\b", command):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command],
+        input=typed,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "PATH": path},
     )
     return done.stdout + done.stderr
 

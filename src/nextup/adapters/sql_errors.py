@@ -75,10 +75,13 @@ def _from_sqlite(cause: sqlite3.Error, url: URL) -> NextupError:
     code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without the detail
     if "binding parameter" in str(cause):  # a type that SQLite has no column for; without a code
         code = sqlite3.SQLITE_MISMATCH
+    said = _first_line(cause, url)
+    if said.startswith("Could not decode to UTF-8"):  # without a code; the text itself follows
+        code, said = sqlite3.SQLITE_CORRUPT, "a text is not UTF-8"
     if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and _disk_is_full(url):
         code = sqlite3.SQLITE_FULL
     kind, what, cure = _SQLITE.get(code, (BackendUnavailable, "{where} failed: {said}.", ""))
-    return kind(what.format(where=shown(url), said=_first_line(cause, url)), cure=cure)
+    return kind(what.format(where=shown(url), said=said), cure=cure)
 
 
 def _from_server(cause: BaseException | None, url: URL) -> NextupError:

@@ -93,30 +93,50 @@ def fit_weights(
     return FoundWeights(tuple(np.round(weights, 4).tolist()), ndcg, tuple(alone))
 
 
-def blend_of_rankings(
+def blends_of_rankings(
     rankings: Sequence[Ranking],
     truth: Interactions,
     *,
     cutoff: int = 20,
     depth: int = 100,
     rounds: int = 6,
-) -> FoundWeights:
-    """The same from lists that exist already: no model is asked again.
+    worth: float = 0.005,
+) -> list[FoundWeights]:
+    """The best of the lists alone, then with the one that adds most, and so on to the best blend.
 
-    Scores count as their share of the person's best one, and an item that a model does not list
-    gets nothing from it, as in `fusion.fuse`. Only each list's first `depth` are considered.
-    Everybody must have some truth.
+    Lists that exist already are enough: no model is asked again. Scores count as their share of
+    the person's best one, and an item that a model does not list gets nothing from it, as in
+    `fusion.fuse`. Only each list's first `depth` are considered. A further list must add `worth`
+    of the NDCG so far. Everybody must have some truth.
     """
     check_limit(cutoff)
     if not rankings or len(truth) == 0:
         raise InvalidInput("A blend is fitted on at least one list and one person with truth.")
     candidates = _listed(rankings, truth, cutoff, depth)
     single = np.eye(len(rankings))
-    alone = [candidates.ndcg(weights) for weights in single]
-    starts = [single[int(np.argmax(alone))], np.full(len(rankings), 1 / len(rankings))]
-    found = [_ascend(candidates, start, rounds) for start in starts]
-    weights, ndcg = max(found, key=lambda pair: pair[1])
-    return FoundWeights(tuple(np.round(weights, 4).tolist()), ndcg, tuple(alone))
+    alone = tuple(candidates.ndcg(weights) for weights in single)
+    weights, ndcg = single[int(np.argmax(alone))], max(alone)
+    steps = [FoundWeights(tuple(weights.tolist()), ndcg, alone)]
+    while (added := _with_one_more(candidates, weights)) is not None:
+        weights, found = _ascend(candidates, added, rounds, only=np.flatnonzero(added))
+        if found < ndcg * (1 + worth) or found <= ndcg:
+            break
+        ndcg = found
+        steps.append(FoundWeights(tuple(np.round(weights, 4).tolist()), ndcg, alone))
+    return steps
+
+
+def _with_one_more(
+    candidates: _Candidates, weights: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """The weights with a little of the model that adds most; None where all have a part."""
+    tried = []
+    for model in np.flatnonzero(weights == 0):
+        for value in FRESH:
+            trial = weights * (1 - value)
+            trial[model] = value
+            tried.append((candidates.ndcg(trial), -int(model), value, trial))
+    return max(tried, key=lambda one: one[:3])[3] if tried else None
 
 
 def _listed(
@@ -138,20 +158,21 @@ def _listed(
             place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
             value[:] = np.where((keys[place] == wanted) & (items >= 0), shares[place], 0)
     discount = 1.0 / np.log2(np.arange(2, cutoff + 2))
-    ideal = np.concatenate([[0.0], np.cumsum(discount)])[
-        np.minimum(np.diff(truth.indptr), cutoff)
-    ]
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(np.diff(truth.indptr), cutoff)]
     proposals = Ranking(items, np.zeros(items.shape, np.float32))
     return _Candidates(values, items < 0, hits(proposals, truth), ideal, discount)
 
 
 def _ascend(
-    candidates: _Candidates, start: NDArray[np.float64], rounds: int
+    candidates: _Candidates,
+    start: NDArray[np.float64],
+    rounds: int,
+    only: Sequence[int] | NDArray[np.integer] | None = None,
 ) -> tuple[NDArray[np.float64], float]:
     best, weights = candidates.ndcg(start), start
     for _ in range(rounds):
         before = best
-        for model in range(len(weights)):
+        for model in range(len(weights)) if only is None else only:
             for value in _trials(weights[model]):
                 trial = weights.copy()
                 trial[model] = value

@@ -32,7 +32,7 @@ class Fused(NamedTuple):
     """The blended lists of some people, and which model gave most to each place."""
 
     ranking: Ranking
-    sources: NDArray[np.int8]  # (people, limit), index into the models' names; -1 where empty
+    sources: NDArray[np.int8]  # (people, limit), index into `blended`; -1 where empty
 
 
 def fuse(
@@ -72,18 +72,23 @@ def fuse_blocks(
     unwanted: NDArray[np.int64] | None = None,
 ) -> Iterator[Fused]:
     """Like `fuse`, some people at a time, in order."""
-    used = {name: fitted for name, fitted in models.items() if weights.get(name, 0) > 0}
-    if not used:
+    names = blended(models, weights)
+    if not names:
         raise InvalidInput(
             "No model has a weight in the blend.", cure="Give one a weight in [blend]."
         )
     for start in range(0, interactions.n_users, BLOCK):
         people = people_between(interactions, start, min(start + BLOCK, interactions.n_users))
         proposals = [
-            _shares(weights[name], rank_everyone(fitted, people, max(candidates, limit)))
-            for name, fitted in used.items()
+            _shares(weights[name], rank_everyone(models[name], people, max(candidates, limit)))
+            for name in names
         ]
         yield from _blend(proposals, start, people, limit, unwanted)
+
+
+def blended(models: Mapping[str, Fitted], weights: Mapping[str, float]) -> tuple[str, ...]:
+    """The names of the models that take part: those with a weight, in the order of `models`."""
+    return tuple(name for name in models if weights.get(name, 0) > 0)
 
 
 def _shares(weight: float, ranking: Ranking) -> Ranking:

@@ -115,6 +115,11 @@ class RankingFeatures:
         traits = (f"{trait}.{what}" for trait in self.traits for what in TRAIT_NAMES)
         return ("blend", "blend.place", "sources", *own, *ITEM_NAMES, *PERSON_NAMES, *traits)
 
+    @property
+    def share_columns(self) -> tuple[int, ...]:
+        """Where each source's share is."""
+        return tuple(self.names.index(f"{source}.share") for source in self.sources)
+
     def of(
         self,
         candidates: Candidates,

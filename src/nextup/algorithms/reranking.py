@@ -1,7 +1,9 @@
-"""The hybrid re-ranker: learned trees over what the sources say, where they have proven better.
+"""The hybrid re-ranker: learned from answered questions, in service where proven better.
 
-Until there are enough answered questions, or where the trees are not better than the fixed
-blend on a later part that they have not seen, the blend's order stays, and the model says so.
+Three steps, each of which has to earn its place on later questions that it has not seen: the
+fixed blend, which needs no data; the blend with learned weights, for which few questions are
+enough; and trees on top of that one, which see all features. Where nothing is proven the fixed
+blend's order stays, and the model says so.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from nextup.algorithms.boosted_trees import BoostedTrees
 from nextup.algorithms.inputs import check_limit, check_not_negative, check_positive, check_share
 from nextup.algorithms.ranking_features import ItemStatistics, RankingFeatures
 from nextup.algorithms.ranking_traits import ItemTraits
+from nextup.algorithms.ranking_weights import added, question_ndcg, weights_from
 from nextup.algorithms.statistics import paired_difference
 from nextup.domain.errors import ConfigurationError, InvalidInput
 
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
     from nextup.algorithms.ranking_examples import Examples
     from nextup.algorithms.statistics import Difference
 
-CHECKED_SHARE = 0.3  # of the people are held out where all questions are of one moment
-PATIENCE = 20  # trees without a gain on the held-out part before growing stops
+PROOF_SHARE = 0.3  # of the people prove it where all questions are of one moment
+STOP_SHARE = 0.3  # of the earlier people say when to stop; proof on them would flatter the trees
+PATIENCE = 20  # trees without a gain for them before growing stops
+BASE_SCALE = 5.0  # of the weighted shares (0..1) the trees start from, on LambdaMART's scale
 MANY_ROWS = 20_000  # from here on LightGBM, where it is installed, is worth waking
 
 
@@ -39,7 +44,7 @@ class Reranker:
 
     name: ClassVar[str] = "reranker"
 
-    trees: int = 300  # at most; growing stops where the held-out part gains no more
+    trees: int = 300  # at most; growing stops where other people gain no more
     leaves: int = 15  # of each tree
     depth: int = 6  # splits on the way to a leaf, at most
     learning_rate: float = 0.05  # how far each tree goes
@@ -74,7 +79,7 @@ class Reranker:
         *,
         seed: int = 0,
     ) -> FittedReranker:
-        """Learn, prove it on the latest questions, then learn from all.
+        """Learn from the earlier questions, prove it on the latest, then learn from all.
 
         `statistics` are those that the ranker will be asked with. Raises ConfigurationError
         where LightGBM is not installed.
@@ -89,63 +94,85 @@ class Reranker:
                 reason=f"the fixed blend: {count} questions of the past have a right and a wrong "
                 f"candidate, {self.min_questions} are needed to learn from",
             )
-        checked = _held_out(examples, useful, self.min_questions, seed)
-        past, later = examples.only(useful & ~checked), examples.only(checked)
-        if not len(past.sizes) or not later.tell_apart.any():
+        proof = _proof(examples, useful, self.min_questions, seed)
+        stop = ~proof & _some_people(examples.users, STOP_SHARE, seed)
+        parts = [examples.only(useful & ~proof & ~stop), examples.only(useful & stop)]
+        later = examples.only(proof)
+        if not all(len(part.sizes) for part in (*parts, later)):
             return replace(blend, reason="the fixed blend: there are too few people to prove more")
-        tried = self._grow(learn, past, features, seed, later=later)
-        trees = BoostedTrees.from_text(tried.model_to_string())
-        gain = self._gain(trees, later, seed)
+        rng = np.random.default_rng(seed)
+        weights = weights_from(
+            examples.only(useful & ~proof),
+            features.share_columns,
+            features.weights,
+            cutoff=self.cutoff,
+            rng=rng,
+        )
+        plain = replace(blend, base=BASE_SCALE * weights)
+        tried = self._grow(learn, parts[0], plain, seed, watched=parts[1])
+        candidates = {
+            "learned weights": plain,
+            "learned trees": replace(plain, trees=BoostedTrees.from_text(tried.model_to_string())),
+        }
+        gains = {name: self._gain(made, later, rng) for name, made in candidates.items()}
+        best = max(gains, key=lambda name: gains[name].mean)
+        gain = gains[best]
         said = (
             f"NDCG@{self.cutoff} {gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}) against "
             f"the fixed blend on {gain.n} later questions"
         )
         if not gain.is_better:
-            return replace(blend, reason=f"the fixed blend: learned trees are not better, {said}")
-        grown = self._grow(
-            learn, examples.only(useful), features, seed, trees=tried.current_iteration()
-        )
+            return replace(blend, reason=f"the fixed blend: {best} are not better, {said}")
+        plain = replace(plain, reason=f"{best}: {said}")
+        if best == "learned weights":
+            return plain
+        grown = self._grow(learn, examples.only(useful), plain, seed, trees=tried.num_trees())
         text = grown.model_to_string()
         importance = np.asarray(grown.feature_importance("gain"), np.float64)
         return replace(
-            blend,
+            plain,
             trees=BoostedTrees.from_text(text),
             text=text,
             importance=importance / max(importance.sum(), 1e-30),
-            reason=f"learned trees: {said}",
         )
 
     def _grow(
         self,
         learn: Any,
         examples: Examples,
-        features: RankingFeatures,
+        base: FittedReranker,
         seed: int,
         *,
-        later: Examples | None = None,
+        watched: Examples | None = None,
         trees: int = 0,
     ) -> Any:
         data = learn.Dataset(
             examples.features,
             examples.labels.astype(np.int8),
             group=examples.sizes,
-            feature_name=list(features.names),
+            init_score=base.score(examples.features),
+            feature_name=list(base.features.names),
             params=self._params(seed),
             free_raw_data=True,
         )
-        watched, callbacks = [], []
-        if later is not None:
-            watched = [
-                learn.Dataset(
-                    later.features, later.labels.astype(np.int8), group=later.sizes, reference=data
-                )
-            ]
-            callbacks = [learn.early_stopping(PATIENCE, verbose=False)]
-        grown = learn.train(
-            self._params(seed), data, trees or self.trees, valid_sets=watched, callbacks=callbacks
+        if watched is None:
+            return learn.train(self._params(seed), data, trees)
+        other = learn.Dataset(
+            watched.features,
+            watched.labels.astype(np.int8),
+            group=watched.sizes,
+            init_score=base.score(watched.features),
+            reference=data,
         )
-        best = grown.best_iteration if later is not None else 0
-        return learn.Booster(model_str=grown.model_to_string(num_iteration=best)) if best else grown
+        grown = learn.train(
+            self._params(seed),
+            data,
+            self.trees,
+            valid_sets=[other],
+            callbacks=[learn.early_stopping(PATIENCE, verbose=False)],
+        )
+        text = grown.model_to_string(num_iteration=max(grown.best_iteration, 1))
+        return learn.Booster(model_str=text)
 
     def _params(self, seed: int) -> dict[str, Any]:
         return {
@@ -168,11 +195,11 @@ class Reranker:
             "verbosity": -1,
         }
 
-    def _gain(self, trees: BoostedTrees, later: Examples, seed: int) -> Difference:
+    def _gain(self, made: FittedReranker, later: Examples, rng: np.random.Generator) -> Difference:
         return paired_difference(
-            question_ndcg(trees.score(later.features), later, self.cutoff),
+            question_ndcg(made.score(later.features), later, self.cutoff),
             question_ndcg(later.features[:, 0], later, self.cutoff),
-            rng=np.random.default_rng(seed),
+            rng=rng,
             confidence=self.confidence,
         )
 
@@ -193,15 +220,16 @@ class FittedReranker:
 
     features: RankingFeatures
     statistics: ItemStatistics  # of the items, as of the last training
-    trees: BoostedTrees | None = None  # None: the fixed blend
+    base: NDArray[np.float64] | None = None  # (sources,) learned weights; None: the fixed blend
+    trees: BoostedTrees | None = None  # on top of the learned weights
     text: str = ""  # the trees in LightGBM's own words
     importance: NDArray[np.float64] | None = None  # (features,) adding up to 1
     reason: str = "the fixed blend: nothing was learned"
 
     @property
     def learned(self) -> bool:
-        """Whether trees decide, not the fixed blend."""
-        return self.trees is not None
+        """Whether something learned decides, not the fixed blend."""
+        return self.base is not None
 
     @property
     def n_items(self) -> int:
@@ -210,12 +238,18 @@ class FittedReranker:
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """A score for each row of features, (n,), comparable within one person's candidates."""
-        if self.trees is None:
+        if self.base is None:
             return features[:, 0].astype(np.float64)
-        if len(features) >= MANY_ROWS and _is_installed():
+        base = added(features[:, list(self.features.share_columns)].T, self.base)
+        return base if self.trees is None else base + self._tree_scores(self.trees, features)
+
+    def _tree_scores(
+        self, trees: BoostedTrees, features: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        if self.text and len(features) >= MANY_ROWS and _is_installed():
             booster = _lightgbm().Booster(model_str=self.text)
             return np.asarray(booster.predict(features), np.float64)  # the same to the last bit
-        return self.trees.score(features)
+        return trees.score(features)
 
     def rerank(self, candidates: Candidates, features: NDArray[np.float32]) -> Reranked:
         """Bring each person's candidates, looked at by `RankingFeatures.of`, into order.
@@ -231,18 +265,25 @@ class FittedReranker:
         return Reranked(np.take_along_axis(candidates.items, order, axis=1), blend, order)
 
     def importances(self) -> dict[str, float]:
-        """How much each feature has to say, the most telling first; empty for the fixed blend."""
+        """How much each feature has to say, the most telling first; empty without trees."""
         if self.importance is None:
             return {}
         order = np.argsort(-self.importance, kind="stable")
         return {self.features.names[place]: float(self.importance[place]) for place in order}
 
     def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """What each feature did to each row's score, (n, features); the blend has one: itself."""
-        if self.trees is not None:
-            return self.trees.contributions(features)
+        """What each feature did to each row's score, (n, features); the blend has one: itself.
+
+        Up to a number that is the same for all rows they add up to the score.
+        """
         given = np.zeros(features.shape)
-        given[:, 0] = features[:, 0]
+        if self.trees is not None:
+            given = self.trees.contributions(features)
+        if self.base is None:
+            given[:, 0] = features[:, 0]
+        else:
+            columns = list(self.features.share_columns)
+            given[:, columns] += features[:, columns] * self.base
         return given
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
@@ -254,6 +295,7 @@ class FittedReranker:
             "traits": np.array(list(self.features.traits), np.str_),
             "text": np.frombuffer(self.text.encode(), np.uint8),
             "reason": np.frombuffer(self.reason.encode(), np.uint8),
+            "base": np.empty(0) if self.base is None else self.base,
             "importance": np.empty(0) if self.importance is None else self.importance,
         }
         parts = {"items": self.statistics.arrays()}
@@ -275,6 +317,7 @@ class FittedReranker:
         return cls(
             RankingFeatures(tuple(sources), tuple(weights), traits, depth, pool),
             ItemStatistics.from_arrays(_part(arrays, "items")),
+            np.asarray(arrays["base"], np.float64) if len(arrays["base"]) else None,
             BoostedTrees.from_text(text) if text else None,
             text,
             np.asarray(arrays["importance"], np.float64) if len(arrays["importance"]) else None,
@@ -282,30 +325,21 @@ class FittedReranker:
         )
 
 
-def question_ndcg(
-    scores: NDArray[np.floating], examples: Examples, cutoff: int
-) -> NDArray[np.float64]:
-    """Each question's NDCG, (questions,); right answers that nobody proposed count as missed."""
-    question = np.repeat(np.arange(len(examples.sizes)), examples.sizes)
-    order = np.lexsort((-scores, question))  # stable, so equal scores stay in the blend's order
-    place = np.arange(len(order)) - examples.starts[question]
-    discount = 1.0 / np.log2(np.arange(2, cutoff + 2))
-    gained = examples.labels[order] & (place < cutoff)
-    gain = np.bincount(question[gained], discount[place[gained]], minlength=len(examples.sizes))
-    ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(examples.wanted, cutoff)]
-    return np.asarray(gain / np.maximum(ideal, 1e-12), np.float64)
-
-
-def _held_out(
+def _proof(
     examples: Examples, useful: NDArray[np.bool_], min_questions: int, seed: int
 ) -> NDArray[np.bool_]:
     """The questions of the latest moment; where they or the earlier are few, some people's."""
     latest = examples.moments == examples.moments.max()
     if min((useful & latest).sum(), (useful & ~latest).sum()) >= min_questions / 4:
         return np.asarray(latest)
-    people = np.unique(examples.users)
-    chosen = people[np.random.default_rng(seed).random(len(people)) < CHECKED_SHARE]
-    return np.isin(examples.users, chosen)
+    return _some_people(examples.users, PROOF_SHARE, seed + 1)  # others than those who stop it
+
+
+def _some_people(users: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """All questions of a share of the people, drawn by the seed."""
+    people = np.unique(users)
+    chosen = people[np.random.default_rng(seed).random(len(people)) < share]
+    return np.isin(users, chosen)
 
 
 def _part(

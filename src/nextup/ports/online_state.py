@@ -38,8 +38,8 @@ class OnlineState(Protocol):
         """Put in what the log holds up to `position`, in bulk; returns how many people.
 
         `tallies` count the same events and become the counters. Touches that were applied from
-        beyond the position stay, and are counted. Moves to `position` when the state stood
-        before it.
+        beyond the position stay, and are counted. The counters of a state that has read that far
+        already are right and stay. Moves to `position` when the state stood before it.
         """
         ...
 

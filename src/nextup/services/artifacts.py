@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from nextup.algorithms.components import Fitted
     from nextup.ports.files import Files
 
@@ -104,8 +106,13 @@ def load_artifact(files: Files, model_id: str) -> Artifact:
 
 
 def _load_component(folder: Path, component: str, arrays: Sequence[str]) -> Fitted:
-    loaded = {
-        array: np.load(folder / component / f"{array}.npy", mmap_mode="r", allow_pickle=False)
-        for array in arrays
-    }
+    loaded = {array: _load_array(folder / component / f"{array}.npy") for array in arrays}
     return models.fitted_class(component).from_arrays(loaded)
+
+
+def _load_array(file: Path) -> NDArray[np.generic]:
+    """Mapped, so that workers share it; an empty array has nothing to map."""
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    except ValueError:
+        return np.load(file, allow_pickle=False)  # type: ignore[no-any-return]

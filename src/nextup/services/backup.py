@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MANIFEST = "manifest.json"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 ORDER = (  # views first, the truth last
     "recommendation_store",
     "online_state",
@@ -118,7 +119,7 @@ def _scratch(archive: Path, prefix: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=archive.parent, prefix=prefix) as scratch:
             yield Path(scratch)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in _FULL:
             raise StorageFull(
                 f"No space is left in {archive.parent}; nothing was changed.",
                 cure="Free some, or choose another place.",
@@ -136,6 +137,8 @@ def _unpack(archive: Path, folder: Path) -> _Manifest:
             tar.extractall(folder, filter="data")
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
     except (tarfile.TarError, OSError, EOFError, msgspec.DecodeError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise
         raise CorruptData(f"{damaged} ({error})", cure="Use an older backup.") from error
     found = _checksums(folder)
     wrong = [name for name, digest in manifest.sha256.items() if found.get(name) != digest]

@@ -216,6 +216,8 @@ def parse_record(record: object) -> dict[str, Any] | Broken:
         return Broken("bad_encoding", "The text holds half a character.")
     except msgspec.DecodeError as error:
         return Broken("not_json", f"The text is not JSON: {error}.")
+    except RecursionError:
+        return Broken("not_json", "The text is nested more deeply than any event.")
     if not isinstance(parsed, dict):
         return Broken("schema", f"$: expected an object, got {quoted(parsed)}.")
     return parsed

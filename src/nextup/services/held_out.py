@@ -1,12 +1,13 @@
 """A past to learn from and what came after it: how the gate, an evaluation and a search ask.
 
 By time, the history is cut at one moment for everybody. By people, some are held out whole and
-shown to the model only when it is asked about them, with a part of what they did.
+shown to the model only when it is asked about them, with a part of what they did. Where hardly
+anybody ever comes back, each person's last touches are hidden.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,8 +15,13 @@ import narwhals as nw
 import numpy as np
 
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.splits import select_people, strong_generalisation_split
+from nextup.algorithms.splits import (
+    leave_last_out,
+    select_people,
+    strong_generalisation_split,
+)
 from nextup.domain import tables as t
+from nextup.domain.errors import InvalidInput
 from nextup.domain.events import from_microseconds
 from nextup.domain.tables import Table
 from nextup.domain.weighing import Weighing
@@ -32,7 +38,8 @@ if TYPE_CHECKING:
     from nextup.services.dataset import Dataset, ItemFacts
     from nextup.settings import Gate, Settings
 
-By = Literal["time", "people"]
+By = Literal["time", "last", "people"]
+HIDDEN = 5  # of each person's touches, where the test cannot be a period
 HELD_OUT_SHARE = 0.2  # of the people, where people are held out
 
 
@@ -41,7 +48,9 @@ class HeldOut:
     """What a recipe may learn from, and what it is asked afterwards."""
 
     by: By
+    how: str  # how the past was told from what came after, in a few words
     train: Interactions
+    learned_from: Sequence[str]  # whose rows are in `train`
     known: Interactions  # what a model may know about each person who is asked
     truth: Interactions  # what it should find; row i is the same person as in `known`
     user_ids: Sequence[str]  # (asked,)
@@ -55,21 +64,17 @@ class HeldOut:
         """How many of those who are asked have a past."""
         return int((np.diff(self.known.indptr) > 0).sum())
 
-    @property
-    def told(self) -> str:
-        """In a few words, how it was made."""
-        if self.cut_at is not None:
-            return f"a cut for everybody at {self.cut_at:%Y-%m-%d %H:%M}, {len(self):,} people"
-        return f"{len(self):,} people held out whole"
-
     def some(self, most: int, rng: np.random.Generator) -> HeldOut:
         """At most so many of the people, drawn from `rng`; what is learned from stays."""
         if len(self) <= most:
             return self
         rows = np.sort(rng.choice(len(self), most, replace=False))
-        names = [self.user_ids[row] for row in rows]
-        known, truth = select_people(self.known, rows), select_people(self.truth, rows)
-        return HeldOut(self.by, self.train, known, truth, names, self.cut_at)
+        return replace(
+            self,
+            known=select_people(self.known, rows),
+            truth=select_people(self.truth, rows),
+            user_ids=[self.user_ids[row] for row in rows],
+        )
 
 
 def by_time(
@@ -85,9 +90,11 @@ def by_time(
     """Cut off the last days; where they hold too few people, a growing share of the events.
 
     Nothing at `until` or later is read. The first cut that leaves `wanted` people (default:
-    `gate.min_people`) is taken, else the one that leaves most; None where no cut leaves
-    `gate.min_people` with a past and something new. With `newcomers` people without a past are
-    asked about as well.
+    `gate.min_people`) with a past and something new is taken, else the one that leaves most.
+    With `newcomers` people without a past are asked about as well. Where every cut leaves fewer
+    than `gate.min_people`, each person's last touches are hidden instead: the past of others may
+    then hold what is later than those, which is why it is the last resort. None where even that
+    asks too few.
     """
     events = engine.scan(Table.INTERACTIONS, as_of).filter(nw.col(t.OCCURRED_AT) < until)
     best: HeldOut | None = None
@@ -97,30 +104,57 @@ def by_time(
             best = found
         if found.returning >= (wanted or settings.gate.min_people):
             break
-    enough = best is not None and best.returning >= settings.gate.min_people
-    return best if enough else None
+    if best is not None and best.returning >= settings.gate.min_people:
+        return best
+    people = everybody(engine, settings, items, until, as_of)
+    last = by_last_touches(people.interactions, people.user_ids)
+    return last if last is not None and len(last) >= settings.gate.min_people else None
 
 
-def everything(
-    engine: Engine, settings: Settings, items: ItemFacts, until: datetime, as_of: AsOf = None
-) -> Dataset:
-    """All that happened before `until`, to be split by people."""
-    events = engine.scan(Table.INTERACTIONS, as_of).filter(nw.col(t.OCCURRED_AT) < until)
-    return load_dataset(engine, user_item(events, _weighing(settings), until), items.item_ids)
+def by_last_touches(interactions: Interactions, user_ids: Sequence[str]) -> HeldOut | None:
+    """Hide each person's last touches; None where nobody has enough of them."""
+    try:
+        split = leave_last_out(interactions, n_last=HIDDEN, min_touches=2 * HIDDEN)
+    except InvalidInput:
+        return None
+    asked = np.flatnonzero(np.diff(split.truth.indptr) > 0)
+    return HeldOut(
+        "last",
+        f"each person's last {HIDDEN} touches, since too few people come back",
+        split.train,
+        user_ids,
+        select_people(split.train, asked),
+        select_people(split.truth, asked),
+        [user_ids[int(row)] for row in asked],
+    )
 
 
 def by_people(
     interactions: Interactions, user_ids: Sequence[str], *, seed: int, share: float = HELD_OUT_SHARE
-) -> tuple[HeldOut, Sequence[str]]:
-    """Hold out a share of the people; also the names of those who stay, row by row of `train`.
+) -> HeldOut:
+    """Hold out a share of the people whole; a fifth of what each did is the truth.
 
     Raises InvalidInput where too few have touched two items or more.
     """
     rng = np.random.default_rng(seed)
     split = strong_generalisation_split(interactions, rng=rng, held_out=share)
-    held = [user_ids[row] for row in split.held_out_users]
-    staying = [user_ids[row] for row in split.train_users]
-    return HeldOut("people", split.train, split.fold_in, split.truth, held), staying
+    return HeldOut(
+        "people",
+        "people held out whole, a fifth of each one's touches to be found",
+        split.train,
+        [user_ids[row] for row in split.train_users],
+        split.fold_in,
+        split.truth,
+        [user_ids[row] for row in split.held_out_users],
+    )
+
+
+def everybody(
+    engine: Engine, settings: Settings, items: ItemFacts, until: datetime, as_of: AsOf = None
+) -> Dataset:
+    """All that happened before `until`, to be split by people."""
+    events = engine.scan(Table.INTERACTIONS, as_of).filter(nw.col(t.OCCURRED_AT) < until)
+    return load_dataset(engine, user_item(events, _weighing(settings), until), items.item_ids)
 
 
 def _weighing(settings: Settings) -> Weighing:
@@ -179,7 +213,9 @@ def _asked(train: Dataset, new: Dataset, cut_at: datetime, *, newcomers: bool) -
     names = [people[row] for row in asked]
     return HeldOut(
         "time",
+        f"since {cut_at:%Y-%m-%d %H:%M}",
         train.interactions,
+        train.user_ids,
         select_people(known, asked),
         select_people(truth, asked),
         names,

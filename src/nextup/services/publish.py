@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextup.algorithms.components import KnowsPeople
-from nextup.algorithms.fusion import fuse
+from nextup.algorithms.fusion import blended, fuse
 from nextup.domain import tables as t
 from nextup.domain.errors import Conflict
 from nextup.domain.operations import Generation
@@ -18,7 +18,7 @@ from nextup.domain.tables import Table
 from nextup.services.dataset import load_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nextup.algorithms.fusion import Fused
     from nextup.ports.control import Control
@@ -48,16 +48,16 @@ def make_lists(
 ) -> Published:
     """Rank everybody into `gold.recommendations`; run again, it writes the same."""
     people = load_dataset(engine, engine.scan(Table.USER_ITEM), artifact.item_ids)
-    used = {name: weight for name, weight in artifact.blend.items() if weight > 0}
     fused = fuse(
         artifact.components,
-        used,
+        artifact.blend,
         people.interactions,
         settings.recommend.list_depth,
         candidates=settings.recommend.candidates,
         unwanted=people.indifferent,
     )
-    entries = _write_lists(engine, artifact, people, fused, list(used))
+    names = blended(artifact.components, artifact.blend)
+    entries = _write_lists(engine, artifact, people, fused, names)
     _write_vectors(engine, artifact, people)
     lists = int((fused.ranking.items[:, :1] >= 0).sum())
     return Published(artifact.model_id, lists, entries)
@@ -94,7 +94,7 @@ def publish(
 
 
 def _write_lists(
-    engine: Engine, artifact: Artifact, people: Dataset, fused: Fused, sources: list[str]
+    engine: Engine, artifact: Artifact, people: Dataset, fused: Fused, sources: Sequence[str]
 ) -> int:
     users, places = np.nonzero(fused.ranking.items >= 0)
     items = engine.frame({"item": np.arange(len(artifact.item_ids)), t.ITEM_ID: artifact.item_ids})

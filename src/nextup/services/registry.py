@@ -36,7 +36,10 @@ def rollback(control: Control, store: RecommendationStore) -> ModelRecord:
         )
     model = control.model(earlier[0])
     if model is None:
-        raise NotFound(f"Model '{earlier[0]}', which served before, is gone from the registry.")
+        raise NotFound(
+            f"Model '{earlier[0]}', which served before, is gone from the registry.",
+            cure="`nextup model promote` names another.",
+        )
     control.set_current_model(model.model_id)  # to the one beneath: a step back
     switch_lists(control, store, model.model_id)
     return model

@@ -112,7 +112,7 @@ def test_features_by_hand(asked):
 
 def test_the_end_of_a_history_counts_more(asked):
     """The recent likeness leans to the last touch's genres."""
-    features, candidates, past = asked
+    features, _, past = asked
     genres = features.traits["genres"]
     items = np.array([[0, 2], [0, 2]], np.int32)
     values = genres.fit(items, past, np.array([NOW, NOW]))

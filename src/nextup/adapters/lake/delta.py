@@ -61,6 +61,8 @@ _HOOKS: Final = PostCommitHookProperties(create_checkpoint=True, cleanup_expired
 class DeltaLake(FolderBackup):
     """The lake under one root. Safe to share between threads and processes."""
 
+    copied_first = ("_last_checkpoint", "_delta_log")  # commits that come later are not copied
+
     def __init__(
         self, root: str, prefix: str = "", storage_options: Mapping[str, str] | None = None
     ) -> None:

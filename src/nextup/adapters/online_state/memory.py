@@ -17,6 +17,7 @@ from nextup.adapters.online_state.touches import (
     counted,
     counted_beyond,
     hours_between,
+    is_ahead,
     later,
     loaded,
     oldest_kept,
@@ -78,6 +79,7 @@ class MemoryOnlineState:
         tallies: Iterable[Tally] = (),
     ) -> int:
         """Put in what the log holds up to `position`; see the port."""
+        news = is_ahead(position, self.position())
         people = 0
         for user_id, base in histories:
             with self._lock:
@@ -85,11 +87,8 @@ class MemoryOnlineState:
                 self._people[user_id] = loaded(known, base, position)
             people += 1
         with self._lock:
-            beyond = counted_beyond(self._people.values(), position, self._weights)
-            self._counters.clear()
-            for cell, times in (told(tallies, self._weights) + beyond).items():
-                self._counters[cell.hour][cell] = times
-            self._forget_old_counters()
+            if news:
+                self._recount(position, tallies)
             self._position = later(self._position, position)
         return people
 
@@ -134,6 +133,13 @@ class MemoryOnlineState:
 
     def close(self) -> None:
         """Nothing is held that must be released."""
+
+    def _recount(self, position: Position, tallies: Iterable[Tally]) -> None:
+        beyond = counted_beyond(self._people.values(), position, self._weights)
+        self._counters.clear()
+        for cell, times in (told(tallies, self._weights) + beyond).items():
+            self._counters[cell.hour][cell] = times
+        self._forget_old_counters()
 
     def _forget_old_counters(self) -> None:
         newest = max(self._counters, default=0)

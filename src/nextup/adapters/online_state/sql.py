@@ -31,6 +31,7 @@ from nextup.adapters.online_state.touches import (
     counted,
     counted_beyond,
     hours_between,
+    is_ahead,
     later,
     loaded,
     oldest_kept,
@@ -145,6 +146,7 @@ class SqlOnlineState(SqlBackup):
         Some thousand people become durable at a time; the counters and the position come last,
         so that after a kill a second load makes everything right.
         """
+        news = is_ahead(position, self.position())
         people = 0
         rest = iter(histories)
         while batch := list(islice(rest, PEOPLE_PER_TRANSACTION)):
@@ -157,10 +159,8 @@ class SqlOnlineState(SqlBackup):
             people += len(batch)
         with self._database.begin() as connection:
             before = self._lock_position(connection)
-            active = self._active_since(connection, position)
-            beyond = counted_beyond(active, position, self._weights)
-            connection.execute(delete(self._counters))
-            self._count(connection, told(tallies, self._weights) + beyond)
+            if news:
+                self._recount(connection, position, tallies)
             self._move(connection, before, position)
         return people
 
@@ -266,6 +266,15 @@ class SqlOnlineState(SqlBackup):
                 for user_id, person in people.items()
             ],
         )
+
+    def _recount(
+        self, connection: Connection, position: Position, tallies: Iterable[Tally]
+    ) -> None:
+        """The counters become the tallies and what was applied from beyond the position."""
+        active = self._active_since(connection, position)
+        beyond = counted_beyond(active, position, self._weights)
+        connection.execute(delete(self._counters))
+        self._count(connection, told(tallies, self._weights) + beyond)
 
     def _active_since(self, connection: Connection, position: Position) -> Iterator[Remembered]:
         """The people of whom something from beyond the position was applied."""

@@ -78,6 +78,11 @@ def loaded(known: Remembered, base: Sequence[Touch], position: Position) -> Reme
     return Remembered(partition, max(known.last_offset, reached, last_of_base), touches)
 
 
+def is_ahead(position: Position, of: Position) -> bool:
+    """Whether there is anything between the two that a reader at `of` has not read."""
+    return any(offset > of.get(partition, 0) for partition, offset in position.items())
+
+
 def later(one: Position, other: Position) -> dict[str, int]:
     """The further of the two in each partition: a replay never moves a reader back."""
     return {

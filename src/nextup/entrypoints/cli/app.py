@@ -12,6 +12,7 @@ from nextup import __version__
 from nextup.domain.errors import InvalidInput, NextupError
 from nextup.entrypoints.cli import (
     demo,
+    evaluation,
     ingest,
     lake,
     maintenance,
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, setup, serving, pipeline, models, maintenance):
+for module in (demo, setup, serving, pipeline, models, evaluation, maintenance):
     module.register(app)
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(quarantine.app, name="quarantine")

@@ -1,4 +1,4 @@
-"""`nextup evaluate`, `validate`, `erase`, `backup`, `restore`."""
+"""`nextup validate`, `erase`, `backup`, `restore`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nextup.entrypoints.cli.context import (
-    AsOfOption,
-    contract_of,
-    parse_as_of,
-    parse_day,
-    platform_at,
-)
+from nextup.entrypoints.cli.context import contract_of, platform_at
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output, confirm
 
 if TYPE_CHECKING:
@@ -23,41 +17,8 @@ if TYPE_CHECKING:
 
 def register(root: typer.Typer) -> None:
     """Add these commands to the root."""
-    for command in (evaluate, validate, erase, backup, restore):
+    for command in (validate, erase, backup, restore):
         root.command()(command)
-
-
-def evaluate(
-    day: Annotated[str, typer.Option("--date", help="Up to the end of this day.")] = "",
-    as_of: AsOfOption = "",
-    home: Home = HERE,
-    as_json: Json = False,
-) -> None:
-    """Measure the configured recipe on a past that it has not seen, without changing anything."""
-    from nextup.services.dataset import load_item_facts
-    from nextup.services.judge import judge
-    from nextup.services.pipeline import end_of_day, today
-
-    out = Output(as_json=as_json)
-    with platform_at(home) as platform, out.progress() as report:
-        settings = platform.settings
-        until = end_of_day(parse_day(day, "--date") if day else today(settings), settings)
-        verdict = judge(
-            platform.engine,
-            settings,
-            load_item_facts(platform.engine),
-            until,
-            as_of=parse_as_of(as_of),
-            report=report,
-        )
-    models = {
-        name: figures
-        for name, figures in verdict.metrics.items()
-        if name in {"candidate", "popularity", "in_service"}
-    }
-    names = list(next(iter(models.values()), {}))
-    rows = [(name, *(_figure(figures[name]) for figures in models.values())) for name in names]
-    out.table(verdict.reason, ("metric", *models), rows, verdict)
 
 
 def validate(
@@ -183,11 +144,3 @@ def _copied_ports(platform: Any) -> dict[str, Any]:
     from nextup.services.backup import ORDER
 
     return {name: getattr(platform, name) for name in ORDER}
-
-
-def _figure(value: Any) -> Any:
-    """A mean with its interval, or a plain number."""
-    if isinstance(value, list):
-        mean, low, high = value
-        return f"{mean:.4f}  ({low:.4f} to {high:.4f})"
-    return value

@@ -7,6 +7,7 @@ and `nextup ... --json | jq` both work.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,12 +46,13 @@ class Output:
     def say(self, text: str) -> None:
         """A line for people; machines are not told."""
         if not self.as_json:
-            _console().print(text, highlight=False, soft_wrap=True)
+            _console().print(text, highlight=False, markup=False, soft_wrap=True)
 
     def result(self, document: Any, text: str | None = None) -> None:
         """The command's answer: the document as JSON, or the text (default: say nothing)."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False) + "\n")
+            text = json.dumps(_plain(document), ensure_ascii=False, allow_nan=False)
+            sys.stdout.write(f"{text}\n")
         elif text is not None:
             self.say(text)
 
@@ -155,14 +157,22 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no word for: times, sets, paths, records."""
+    """The value in JSON's own words: records by the names of their fields, what is no number as
+    null, times in ISO."""
     import dataclasses
+    from collections.abc import Mapping
     from datetime import date, datetime
 
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    return str(value)
+    return value if value is None or isinstance(value, str | int) else str(value)

@@ -71,13 +71,13 @@ def recommend(
     """What the person should see next, and why."""
     from contextlib import suppress
 
-    from nextup.domain.errors import BackendUnavailable
+    from nextup.domain.errors import BackendUnavailable, CorruptData
     from nextup.services.recommending.request import Request
     from nextup.services.serving import Serving
 
     with platform_at(home) as platform:
         serving = Serving(platform)
-        with suppress(BackendUnavailable):  # a read-only state answers with what it knows
+        with suppress(BackendUnavailable, CorruptData):  # the answer does without, and says so
             serving.updater.catch_up()
         page = serving.recommender.recommend(Request(user_id, limit=limit, kind=kind or None))
     rows = [
