@@ -40,7 +40,7 @@ TENANT = r"^[a-z][a-z0-9_]{0,30}$"
 
 
 MODELS: dict[str, dict[str, Any]] = {"als": {}, "item_item": {}, "content": {}}
-BLEND = {"als": 0.6, "item_item": 0.3, "content": 0.15, "trending": 0.05, "popularity": 0.02}
+BLEND = {"als": 0.3, "item_item": 0.6, "content": 0.15, "trending": 0.05, "popularity": 0.02}
 
 
 def _over(defaults: Mapping[str, Any]) -> Callable[[Any], Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import random
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tests.faults.looking import opened
 from tests.faults.processes import PATIENCE, Command
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Sequence
     from pathlib import Path
 

@@ -135,7 +135,7 @@ def test_a_damaged_model(halfway: Path, file: str, damage: Callable[[Path], None
     assert published is not None
     shown = json.loads(succeed(halfway, "recommend", person, "--json").out)
     assert shown["level"] == "published"
-    assert set(item["item_id"] for item in shown["items"]) <= {
+    assert {item["item_id"] for item in shown["items"]} <= {
         item.item_id for item in published.items
     }
     assert json.loads(succeed(halfway, "recommend", "nobody", "--json").out)["items"]

@@ -1,4 +1,4 @@
-"""A full disk and a read-only one: a clear line, nothing lost, and it goes on once there is room."""
+"""A full disk and a read-only one: a clear line, nothing lost, and it goes on with room again."""
 
 from __future__ import annotations
 

@@ -117,13 +117,12 @@ def test_a_server_and_a_pipeline_under_load(halfway: Path) -> None:
         succeed(halfway, *PIPELINE)
         assert [thread.wrong for thread in (*senders, *readers)] == [[]] * 5
         kills["server"] += server.kill()
-    with Server(halfway):  # which catches up with the log before it is asked
-        with opened(halfway) as platform:
-            deadline = time.monotonic() + 60
-            while platform.online_state.position() != platform.event_log.head():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            assert_state_is_the_log(platform)
+    with Server(halfway), opened(halfway) as platform:  # it catches up with the log
+        deadline = time.monotonic() + 60
+        while platform.online_state.position() != platform.event_log.head():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert_state_is_the_log(platform)
     assert_all_is_there(halfway, senders, before)
     acknowledged = sum(len(sender.acknowledged) for sender in senders)
     repeated = sum(sender.repeated for sender in senders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -23,12 +24,13 @@ from nextup.domain.events import Event
 from nextup.entrypoints.cli.app import app
 from nextup.entrypoints.cli.context import context_of
 from nextup.services.dataset import load_item_facts
-from nextup.services.held_out import by_time
+from nextup.services.held_out import by_time, everybody
 from nextup.services.pipeline import end_of_day, run_pipeline
 from nextup.services.recipe_file import recipe_named, recipe_of_text
 from nextup.services.study import Journal, Trial
 from nextup.services.train import Recipe
-from nextup.services.tune import Budget, tune, validation_of
+from nextup.services.trials import Budget
+from nextup.services.tune import tune, validation_of
 from nextup.settings import load_settings
 
 if TYPE_CHECKING:
@@ -160,9 +162,16 @@ def test_a_torn_line_is_no_trial(built: Platform) -> None:
 
 
 def plant(platform: Platform, days_before_the_end: float) -> None:
-    """Somebody known likes a known item, so long before the end of the history."""
-    at = end_of_day(DAY, platform.settings) - timedelta(days=days_before_the_end)
-    platform.event_log.append([Event("planted", "like", "sci-fi-fan", "book:dune-1965", at)])
+    """Somebody with a past likes what is new to them, so long before the end of the history."""
+    items = load_item_facts(platform.engine)
+    until = end_of_day(DAY, platform.settings)
+    people = everybody(platform.engine, platform.settings, items, until)
+    untouched = sorted(set(range(len(items.item_ids))) - set(people.interactions.items.tolist()))
+    somebody = by_time(platform.engine, platform.settings, items, until)
+    assert somebody is not None
+    at = until - timedelta(days=days_before_the_end)
+    item_id = items.item_ids[untouched[0]]
+    platform.event_log.append([Event("planted", "like", somebody.user_ids[0], item_id, at)])
     run_pipeline(context_of(platform, DAY), platform.control, last="features")
 
 
@@ -233,6 +242,14 @@ def test_what_is_written_loads_and_trains(built: Platform) -> None:
     command = ["tune", "-C", str(built.settings.home), *options, "--write"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["written"] is True
+    assert {one["model"]: one["trials"] for one in document["models"]} == {
+        "item_item": 2,
+        "popularity": 2,
+    }
+    assert document["frontier"][-1]["quality"] == document["quality"]
+    assert set(document["test"]["difference"]) == {"mean", "low", "high", "p_value", "real"}
     text = file.read_text()
     assert text.startswith("# ours\n")
     assert "diversity = 0.2  # tried" in text
@@ -258,6 +275,24 @@ def test_what_is_printed_is_what_would_be_written(
     tables = tomllib.loads(found.toml)
     assert set(found.winner.components) - set(tables["models"]) <= {"popularity"}
     assert recipe_of_text(found.toml, load_settings(tmp_path)) == found.winner
+
+
+def test_a_model_that_cannot_be_trained_is_left_out_and_said(built: Platform) -> None:
+    """Where a model's settings are refused, the search goes on and the reason is kept."""
+    broken = built.settings.model_copy(update={"models": {"item_item": {"threads": "many"}}})
+    found = tune(
+        built.engine,
+        built.files,
+        broken.model_copy(update={"blend": {"als": 0.0, "popularity": 1.0}}),
+        load_item_facts(built.engine),
+        end_of_day(DAY, built.settings),
+        Budget(trials=3),
+        only=["item_item"],
+    )
+    failed = {one.model: one for one in found.searched}["item_item"]
+    assert (failed.trials, failed.failed) == (1, 1)
+    assert failed.reason
+    assert set(found.winner.components) == {"popularity"}
 
 
 def test_an_unknown_model_is_named(built: Platform) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextup.algorithms.evaluation import compare
-from nextup.services.evaluate import difference_figures, figures, learn, measure
+from nextup.services.evaluate import learn, measure
+from nextup.services.evaluation_document import difference_figures, figures
 from nextup.services.held_out import by_time
 from nextup.services.train import POPULARITY, Recipe
 

@@ -10,25 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nextup import __version__
-from nextup.algorithms import models as known_models
-from nextup.algorithms.evaluation import compare, rank_everyone
-from nextup.algorithms.metrics import ndcg
-from nextup.algorithms.search_spaces import SPACES, first_look, inside, searchable
-from nextup.domain.errors import Conflict, InvalidInput, NextupError
-from nextup.services.evaluate import (
-    difference_figures,
-    figures,
-    learn,
-    measure,
-    say_difference,
-    size_of,
-)
+from nextup.algorithms.evaluation import compare
+from nextup.algorithms.search_spaces import SPACES, searchable
+from nextup.domain.errors import Conflict, InvalidInput
+from nextup.services.evaluate import learn, measure
+from nextup.services.evaluation_document import difference_figures, figures, say_difference
 from nextup.services.held_out import (
     HeldOut,
     by_last_touches,
@@ -37,36 +29,25 @@ from nextup.services.held_out import (
     everybody,
 )
 from nextup.services.recipe_file import recipe_text
-from nextup.services.study import Journal, Search, Trial, forget, load_optuna
-from nextup.services.train import POPULARITY, Recipe, fit_all
+from nextup.services.study import Journal, Trial, forget, load_optuna
+from nextup.services.train import POPULARITY, Recipe
+from nextup.services.trials import SEARCH_SHARE, Budget, Trials, whose_turn
 from nextup.services.tune_blend import Point, blend_in_steps, frontier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from nextup.algorithms.components import Ranking
     from nextup.ports.engine import Engine
     from nextup.ports.files import Files
     from nextup.ports.lake import AsOf
     from nextup.services.dataset import ItemFacts
     from nextup.services.train import Report
+    from nextup.services.trials import Watch
     from nextup.settings import Settings
-
-    Watch = Callable[[Trial, bool], None]
-    """Called after each trial, with whether it is the best of all so far."""
 
 VALIDATION_PEOPLE = 300  # fewer tell too little apart; the window grows until it holds them
 MOST_ASKED = 5_000  # more people take longer and tell hardly more apart
-SEARCH_SHARE = 0.75  # of the seconds; the rest is for the blend and the last comparison
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """When a search is over: at the first of the two; 0 is no limit."""
-
-    seconds: float = 0.0
-    trials: int = 0  # of each model
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +58,7 @@ class Searched:
     trials: int
     pruned: int
     failed: int
+    reason: str  # why the last failed trial did
     best: Trial | None
     weight: float  # in the winning blend
 
@@ -132,13 +114,13 @@ def tune(
     if fresh:
         forget(files, study)
     journal = Journal(files, study)
-    hunt = _Hunt(validation, settings, items, journal, watch)
-    _search(hunt, names, budget, started, report)
+    trials = Trials(validation, settings, items, journal, watch)
+    _search(trials, names, budget, started, report)
     searched = [name for name in names if journal.best(name) is not None]
     if not searched:
         raise Conflict("No model could be trained.", cure="See the reasons with --json.")
     steps = blend_in_steps(
-        {name: hunt.lists_of_best(name) for name in searched},
+        {name: trials.lists_of_best(name) for name in searched},
         {name: _cost(journal, name) for name in searched},
         validation.truth,
         settings.gate.k,
@@ -186,152 +168,17 @@ def validation_of(
     return found.some(MOST_ASKED, rng)
 
 
-class _Hunt:
-    """The search of single models on the validation part."""
-
-    def __init__(
-        self,
-        validation: HeldOut,
-        settings: Settings,
-        items: ItemFacts,
-        journal: Journal,
-        watch: Watch | None,
-    ) -> None:
-        self.validation = validation
-        self.settings = settings
-        self.items = items
-        self.journal = journal
-        self.watch = watch
-
-    def try_next(self, name: str) -> Trial:
-        """One more trial of the model, written down."""
-        past = self.journal.of(name)
-        search = Search(
-            name,
-            SPACES[name],
-            past,
-            seed=self.settings.seed,
-            first_guesses=self._first_guesses(name),
-        )
-        searched = {key: _readable(value) for key, value in search.params.items()}
-        given = {**self.settings.models.get(name, {}), **searched}
-        before = self.journal.best(name)
-        trial, ranking = self._made(name, len(past), search, given)
-        is_best = trial.value is not None and (before is None or trial.value > (before.value or 0))
-        if is_best and ranking is not None:
-            self.journal.keep_lists(trial, ranking)
-        self.journal.add(trial)
-        if is_best and before is not None:
-            self.journal.forget_lists(before)
-        if self.watch is not None:
-            others = [one.value for one in self.journal.trials[:-1] if one.value is not None]
-            self.watch(trial, trial.value is not None and trial.value > max(others, default=-1.0))
-        return trial
-
-    def lists_of_best(self, name: str) -> Ranking:
-        """What the model's best trial lists; made again where it was not kept."""
-        best = self.journal.best(name)
-        assert best is not None, "only models with a complete trial are blended"
-        kept = self.journal.lists(best)
-        if kept is not None and len(kept.items) == len(self.validation):
-            return kept
-        ranking, _, _ = self._asked(name, best.settings)
-        self.journal.keep_lists(best, ranking)
-        return ranking
-
-    def _made(
-        self, name: str, number: int, search: Search, given: dict[str, Any]
-    ) -> tuple[Trial, Ranking | None]:
-        started = time.perf_counter()
-        look: float | None = None
-        try:
-            cheap = first_look(name, given)
-            if cheap is not None:
-                look = self._value(self._asked(name, cheap)[0])
-                if search.is_hopeless(look):
-                    spent = time.perf_counter() - started
-                    return Trial(
-                        name, number, search.params, given, "pruned", None, look, spent
-                    ), None
-            ranking, fit_seconds, size = self._asked(name, given)
-        except (NextupError, MemoryError, np.linalg.LinAlgError) as error:
-            spent = time.perf_counter() - started
-            reason = str(error) or type(error).__name__
-            return Trial(
-                name, number, search.params, given, "failed", None, look, spent, reason=reason
-            ), None
-        spent = time.perf_counter() - started
-        value = self._value(ranking)
-        return Trial(
-            name, number, search.params, given, "complete", value, look, spent, fit_seconds, size
-        ), ranking
-
-    def _asked(self, name: str, given: Mapping[str, Any]) -> tuple[Ranking, float, int]:
-        """What the model lists for everybody, how long it trained, and its size in bytes."""
-        started = time.perf_counter()
-        settings = self.settings
-        fitted = fit_all(
-            Recipe({name: given}, {name: 1.0}),
-            self.validation.train,
-            self.items,
-            seed=settings.seed,
-            threads=settings.threads,
-        )
-        seconds = time.perf_counter() - started
-        depth = max(settings.recommend.candidates, settings.gate.k)
-        ranking = rank_everyone(fitted[name], self.validation.known, depth)
-        return ranking, seconds, size_of(fitted)
-
-    def _value(self, ranking: Ranking) -> float:
-        return float(ndcg(ranking, self.validation.truth, self.settings.gate.k).mean())
-
-    def _first_guesses(self, name: str) -> list[dict[str, Any]]:
-        """The present settings, then the defaults, as far as they lie in the space."""
-        present = {**_defaults(name), **self.settings.models.get(name, {})}
-        guesses = []
-        for settings in (present, _defaults(name)):
-            near = {key: inside(one, settings.get(key)) for key, one in SPACES[name].items()}
-            guesses.append({key: value for key, value in near.items() if value is not None})
-        return guesses
-
-
 def _search(
-    hunt: _Hunt, names: Sequence[str], budget: Budget, started: float, report: Report | None
+    trials: Trials, names: Sequence[str], budget: Budget, started: float, report: Report | None
 ) -> None:
     """Give the next trial to the model that had least time, until the budget is spent."""
     if budget.seconds <= 0 and budget.trials <= 0:
         raise InvalidInput("A search needs a budget: seconds, trials, or both.")
-    before = {name: len(hunt.journal.of(name)) for name in names}
-    while (name := _whose_turn(hunt.journal, names, before, budget, started)) is not None:
-        hunt.try_next(name)
+    before = {name: len(trials.journal.of(name)) for name in names}
+    while (name := whose_turn(trials.journal, names, before, budget, started)) is not None:
+        trials.try_next(name)
         if report is not None:
-            _tell(report, hunt.journal, names, budget, started)
-
-
-def _whose_turn(
-    journal: Journal,
-    names: Sequence[str],
-    before: Mapping[str, int],
-    budget: Budget,
-    started: float,
-) -> str | None:
-    left = budget.seconds * SEARCH_SHARE - (time.perf_counter() - started)
-    waiting = []
-    for place, name in enumerate(names):
-        trials = journal.of(name)
-        if budget.trials and len(trials) >= budget.trials:
-            continue
-        if trials and trials[-1].state == "failed" and journal.best(name) is None:
-            continue  # it cannot be trained on this data
-        spent = sum(trial.seconds for trial in trials)
-        expected = spent / len(trials) if trials else 0.0
-        is_new = not before[name] and not trials
-        if budget.seconds and expected > left and not (is_new and left > 0):
-            continue
-        waiting.append((spent, place, name))
-    if budget.seconds and left <= 0:
-        return None
-    return min(waiting)[2] if waiting else None
+            _tell(report, trials.journal, names, budget, started)
 
 
 def _tell(
@@ -432,17 +279,7 @@ def _summary(name: str, journal: Journal, winner: Recipe) -> Searched:
         len(trials),
         sum(trial.state == "pruned" for trial in trials),
         sum(trial.state == "failed" for trial in trials),
+        next((trial.reason for trial in reversed(trials) if trial.state == "failed"), ""),
         journal.best(name),
         winner.blend.get(name, 0.0),
     )
-
-
-def _readable(value: Any) -> Any:
-    """A number with four digits that count: what is trained is what a file can show."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _defaults(name: str) -> dict[str, Any]:
-    made = known_models.component(name)
-    assert is_dataclass(made), "every model with a search space is a dataclass"
-    return {field.name: getattr(made, field.name) for field in fields(made)}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nextup.algorithms.interactions import Interactions
 
 WORTH_A_MODEL = 0.005  # of the quality so far: what one more model must add, or it is left out
+CLEARLY = 0.01  # better by this share of the quality so far
 FLOOR = 0.01  # popularity's least weight: people without a past get a list
 
 
@@ -68,3 +69,14 @@ def frontier(points: Sequence[Point]) -> list[Point]:
         ):
             kept.append(point)
     return sorted(kept, key=lambda one: one.cost)
+
+
+def outline(points: Sequence[Point]) -> list[Point]:
+    """The frontier as a person reads it: each next point is dearer and clearly better."""
+    shown: list[Point] = []
+    best = max((point.quality for point in points), default=0.0)
+    for point in points:
+        reached = max((one.quality for one in shown), default=0.0)
+        if point.quality > reached * (1 + CLEARLY) or (point.quality == best > reached):
+            shown.append(point)
+    return shown

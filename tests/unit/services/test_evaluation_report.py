@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nextup.domain.errors import StorageFull
 from nextup.services.evaluation_report import page, write_report
 from nextup.services.interval_plot import Dot, interval_plot
-from nextup.services.tune_blend import Point, frontier
+from nextup.services.tune_blend import Point, frontier, outline
 
 NASTY = "<script>alert('\"&')</script>"
 finite = st.floats(-1e6, 1e6)
@@ -140,3 +140,13 @@ def test_the_frontier_is_what_nothing_beats(points):
         assert not any(is_as_good(other, one) and not is_as_good(one, other) for other in points)
     for one in points:
         assert any(is_as_good(other, one) for other in kept)
+
+
+@given(st.lists(st.floats(0, 1), max_size=30))
+@settings(deadline=None)
+def test_the_outline_climbs_to_the_best(qualities):
+    """Shown points get better from one to the next, and the best is among them."""
+    points = [Point({}, quality, float(place), 0) for place, quality in enumerate(qualities)]
+    shown = [point.quality for point in outline(points)]
+    assert shown == sorted(set(shown))
+    assert shown[-1:] == [max(qualities)] if any(qualities) else shown == []

@@ -60,7 +60,7 @@ def main() -> None:
     """Run the command line; an expected error becomes one line and an exit status."""
     as_json = "--json" in sys.argv
     try:
-        status = app(standalone_mode=False) or 0  # what the command exits with
+        status = app(prog_name="nextup", standalone_mode=False) or 0  # what the command exits with
     except NextupError as error:
         fail(error.message, error.cure, as_json=as_json)
         status = 2 if isinstance(error, InvalidInput) else 1

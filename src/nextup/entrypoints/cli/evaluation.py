@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nextup.services.evaluate import Comparison
     from nextup.services.study import Trial
-    from nextup.services.tune import Tuned
+    from nextup.services.tune import Searched, Tuned
     from nextup.services.tune_blend import Point
     from nextup.settings import Settings
 
@@ -131,7 +131,7 @@ def tune(
     """
     from nextup.services.dataset import load_item_facts
     from nextup.services.recipe_file import write_recipe
-    from nextup.services.tune import Budget
+    from nextup.services.trials import Budget
     from nextup.services.tune import tune as search
     from nextup.settings import FILE_NAME
 
@@ -208,13 +208,15 @@ def _show_comparison(out: Output, found: Comparison) -> None:
 
 
 def _show_search(out: Output, found: Tuned, *, written: bool, wanted: bool) -> None:
+    from nextup.services.tune_blend import outline
+
     document = {
         "study": found.study,
         "metric": found.metric,
         "validation": found.validation,
         "people": found.people,
         "quality": found.quality,
-        "models": found.searched,
+        "models": [_searched(one) for one in found.searched],
         "frontier": found.points,
         "winner": {"models": found.winner.components, "blend": found.winner.blend},
         "toml": found.toml,
@@ -223,7 +225,7 @@ def _show_search(out: Output, found: Tuned, *, written: bool, wanted: bool) -> N
         "written": written,
         "seconds": found.seconds,
     }
-    rows = [_row_of_point(point) for point in found.points]
+    rows = [_row_of_point(point) for point in outline(found.points)]
     title = (
         f"The frontier of quality against cost, asked: {found.people:,} people, {found.validation}"
     )
@@ -238,6 +240,25 @@ def _show_search(out: Output, found: Tuned, *, written: bool, wanted: bool) -> N
         out.say("The nextup.toml stays as it is: the winner of the search is worse in the test.")
     else:
         out.say(f"The winner; --write puts it into the nextup.toml:\n\n{found.toml}")
+
+
+def _searched(one: Searched) -> dict[str, Any]:
+    best = one.best
+    return {
+        "model": one.model,
+        "trials": one.trials,
+        "pruned": one.pruned,
+        "failed": one.failed,
+        "reason": one.reason,
+        "weight": one.weight,
+        "best": best
+        and {
+            "settings": best.settings,
+            "quality": best.value,
+            "fit_seconds": best.fit_seconds,
+            "size": best.size,
+        },
+    }
 
 
 def _row_of_point(point: Point) -> tuple[Any, ...]:

@@ -163,7 +163,9 @@ def _plain(value: Any) -> Any:
     from collections.abc import Mapping
     from datetime import date, datetime
 
-    if hasattr(value, "_asdict"):
+    if type(value).__module__ == "numpy":
+        value = value.tolist()
+    elif hasattr(value, "_asdict"):
         value = value._asdict()
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
