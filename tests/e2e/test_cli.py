@@ -75,15 +75,31 @@ def commands() -> Iterator[tuple[str, Any]]:
     yield from below(typer.main.get_command(cli.app), "")
 
 
-def test_every_command_prints_json(built_folder: Path, tmp_path: Path) -> None:
+def run_here(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Done:
+    """What the executable does, in this process: anything but an exit status is a defect."""
+    monkeypatch.setattr(sys, "argv", [NEXTUP, *shlex.split(line)])
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    out, err = capfd.readouterr()
+    return Done(int(caught.value.code or 0), out, err)
+
+
+def test_every_command_prints_json(
+    built_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """With `--json` standard output is one JSON document and standard error is empty."""
     home = tmp_path / "platform"
     shutil.copytree(built_folder, home)
     (tmp_path / "events.csv").write_text(EVENTS, encoding="utf-8")
+    monkeypatch.chdir(home)
     answers: dict[str, Any] = {}
     for line in SESSION:
         model = answers.get("model list", {}).get("current")
-        done = nextup(*shlex.split(line.format(model=model)), "--json", cwd=home)
+        done = run_here(f"{line.format(model=model)} --json", monkeypatch, capfd)
         assert (done.status, done.err) == (0, ""), line
         assert done.out.count("\n") == 1, line
         answers[line] = json.loads(done.out)
@@ -157,16 +173,6 @@ WRONG = [
     ("doctor -C nowhere", 1, "no nextup.toml in", "nextup init"),
     ("recommend ada -C nextup.toml", 1, "no nextup.toml in", "nextup init"),
 ]
-
-
-def run_here(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Done:
-    """What the executable does, in this process: anything but an exit status is a defect."""
-    monkeypatch.setattr(sys, "argv", [NEXTUP, *shlex.split(line)])
-    capfd.readouterr()
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    out, err = capfd.readouterr()
-    return Done(int(caught.value.code or 0), out, err)
 
 
 @pytest.mark.parametrize(("line", "status", "message", "cure"), WRONG, ids=str)
