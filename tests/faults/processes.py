@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,8 +41,14 @@ _FORKS.set_forkserver_preload(
     ]
 )
 _numbers = count()
-_OUTPUT = Path(tempfile.mkdtemp(prefix="nextup-faults-"))  # never on a disk that a test fills
-atexit.register(shutil.rmtree, _OUTPUT, ignore_errors=True)
+
+
+@cache
+def _output() -> Path:
+    """Where processes print to: never on a disk that a test fills."""
+    folder = Path(tempfile.mkdtemp(prefix="nextup-faults-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def rounds(share: int) -> int:
@@ -62,7 +69,7 @@ class Command:
     leaves no process behind."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
-        base = _OUTPUT / f"{os.getpid()}-{next(_numbers)}"
+        base = _output() / f"{os.getpid()}-{next(_numbers)}"
         self._out, self._err = base.with_suffix(".out"), base.with_suffix(".err")
         argv = ["nextup", *arguments, "--home", str(home)]
         self._process = _FORKS.Process(target=_main, args=(argv, str(self._out), str(self._err)))

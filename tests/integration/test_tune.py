@@ -279,11 +279,11 @@ def test_what_is_printed_is_what_would_be_written(
 
 def test_a_model_that_cannot_be_trained_is_left_out_and_said(built: Platform) -> None:
     """Where a model's settings are refused, the search goes on and the reason is kept."""
-    broken = built.settings.model_copy(update={"models": {"item_item": {"threads": "many"}}})
+    broken = built.settings.model_copy(update={"models": {"item_item": {"no_such_setting": 1}}})
     found = tune(
         built.engine,
         built.files,
-        broken.model_copy(update={"blend": {"als": 0.0, "popularity": 1.0}}),
+        broken.model_copy(update={"blend": {"item_item": 0.0, "popularity": 1.0}}),
         load_item_facts(built.engine),
         end_of_day(DAY, built.settings),
         Budget(trials=3),

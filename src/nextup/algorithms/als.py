@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["FactorModel", "ImplicitALS", "Objective"]
 
 WARM_UP_SHARE = 4  # the first epochs see every fourth person
-WARM_UP_TOUCHES = 200_000  # below this an epoch is too cheap to be worth a warm-up
+MANY_TOUCHES = 200_000  # below this an epoch is too cheap to be worth a warm-up or rounding
+FEW_STEPS = 4  # so many leave more undone than the rounding of the other side's vectors does
 START_SCALE = 0.1  # of a random item vector's length
 
 
@@ -88,6 +89,7 @@ class ImplicitALS:
         items = self._first_items(interactions.n_items, warm_start, rng)
         warm_up = self.warm_up if self._wants_warm_up(touches, warm_start) else 0
         total = warm_up + self.iterations
+        may_round = self.steps <= FEW_STEPS and len(touches.indices) >= MANY_TOUCHES
         for epochs, part, done in (
             (warm_up, _sample(touches, rng) if warm_up else touches, 0),
             (self.iterations, touches, warm_up),
@@ -96,8 +98,9 @@ class ImplicitALS:
                 continue
             alternation = _Alternation(self._objective, part, items, self, threads)
             for epoch in range(epochs):
-                alternation.solve_users()
-                alternation.solve_items()
+                rounded = may_round and done + epoch + 1 < total  # the last epoch mends it
+                alternation.solve_users(rounded=rounded)
+                alternation.solve_items(rounded=rounded)
                 if progress is not None:
                     progress(done + epoch + 1, total)
             items = alternation.items
@@ -129,7 +132,7 @@ class ImplicitALS:
         return items
 
     def _wants_warm_up(self, touches: native.Sparse, warm_start: Fitted | None) -> bool:
-        return warm_start is None and len(touches.indices) >= WARM_UP_TOUCHES
+        return warm_start is None and len(touches.indices) >= MANY_TOUCHES
 
 
 def _sample(touches: native.Sparse, rng: np.random.Generator) -> native.Sparse:
@@ -150,8 +153,6 @@ class _Alternation:
     ) -> None:
         self.items = items  # (n_items, width)
         self.users = native.aligned_zeros(touches.rows, items.shape[1])
-        self._spare_items = native.aligned_zeros(*items.shape)  # rotations go back and forth
-        self._spare_users = native.aligned_zeros(*self.users.shape)
         self._objective = objective
         self._factors = config.factors
         self._steps = config.steps
@@ -161,35 +162,34 @@ class _Alternation:
         self._user_ridges = objective.ridges(touches.row_sums(), touches.columns)
         self._item_ridges = objective.ridges(self._by_item.row_sums(), touches.rows)
 
-    def solve_users(self) -> None:
-        """The best people for the items."""
+    def solve_users(self, *, rounded: bool = False) -> None:
+        """The best people for the items, or for the items rounded, which is faster."""
         spectrum = self._rotate(self.items)
-        self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users)
+        self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users, rounded)
 
-    def solve_items(self) -> None:
+    def solve_items(self, *, rounded: bool = False) -> None:
         """The best items for the people."""
         spectrum = self._rotate(self.users)
-        self._solve(self._by_item, self.users, spectrum, self._item_ridges, self.items)
+        self._solve(self._by_item, self.users, spectrum, self._item_ridges, self.items, rounded)
 
     def finish(self, *, solve_users: bool) -> Floats:
         """Turn to the basis of the items' Gram matrix, (width,) of which is returned."""
         spectrum = self._rotate(self.items)
         if solve_users:
-            self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users)
+            self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users, False)
         return spectrum
 
     def _rotate(self, fixed: Floats) -> Floats:
-        gram = fixed.T @ fixed  # (width, width), symmetric: BLAS computes a half
+        gram = np.empty((fixed.shape[1], fixed.shape[1]), np.float32)
+        native.kernels.gram(fixed, gram, self._threads)
         basis = np.zeros_like(gram)  # leaves the padding alone
         inner = slice(self._factors)
         spectrum = np.zeros(len(gram), np.float32)
         values, vectors = np.linalg.eigh(gram[inner, inner].astype(np.float64))
         spectrum[inner] = np.maximum(values[::-1], 0)
         basis[inner, inner] = vectors[:, ::-1]  # largest first
-        np.matmul(self.items, basis, out=self._spare_items)
-        np.matmul(self.users, basis, out=self._spare_users)
-        self.items, self._spare_items = self._spare_items, self.items
-        self.users, self._spare_users = self._spare_users, self.users
+        native.kernels.rotate(basis, self.items, self._threads)
+        native.kernels.rotate(basis, self.users, self._threads)
         return spectrum
 
     def _solve(
@@ -199,6 +199,7 @@ class _Alternation:
         spectrum: Floats,
         ridges: Floats,
         solutions: Floats,
+        rounded: bool,
     ) -> None:
         native.kernels.solve_rows(
             *touches[:3],
@@ -210,6 +211,7 @@ class _Alternation:
             0,
             self._steps,
             0.0,
+            rounded,
             solutions,
             self._threads,
         )

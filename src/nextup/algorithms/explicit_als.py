@@ -138,6 +138,7 @@ def _solve(
         (regularization * counts).astype(np.float32),
         1,
         *effort,
+        0,
         solutions,
         threads,
     )

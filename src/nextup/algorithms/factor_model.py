@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nextup.algorithms.interactions import History, Interactions
 
 EXACT_STEPS = 200  # ends far earlier: the residual's fall stops the iteration
+MANY = 1 << 22  # products from which on a second thread pays for its start
 EXACT_TOLERANCE = 1e-6  # as far as float32 goes
 
 
@@ -126,7 +127,10 @@ class FactorModel:
 
     def score(self, history: History) -> NDArray[np.float32]:
         """Every item's product with the folded-in vector, (n_items,); zeros without a history."""
-        scores: NDArray[np.float32] = self.item_vectors @ self._wide_vector(history)
+        query = self._wide_vector(history)
+        scores = np.empty(self.n_items, np.float32)
+        threads = native.thread_count(self.threads) if scores.size * query.size >= MANY else 1
+        native.kernels.score(self.item_vectors, query, scores, threads)
         return scores
 
     def rank(self, interactions: Interactions, limit: int, *, exclude_seen: bool = True) -> Ranking:
@@ -228,6 +232,7 @@ class FactorModel:
             0,
             EXACT_STEPS,
             EXACT_TOLERANCE,
+            0,
             vectors,
             native.thread_count(self.threads),
         )

@@ -40,7 +40,7 @@ class OneOf(NamedTuple):
 
 Dimension = Whole | Real | OneOf
 
-SPACES: dict[str, dict[str, Dimension]] = {
+SPACES: dict[str, dict[str, Dimension]] = {  # cheap ones first
     "popularity": {"weighted": OneOf((True, False))},
     "item_item": {
         "weighting": OneOf(("bm25", "cosine")),
@@ -48,16 +48,33 @@ SPACES: dict[str, dict[str, Dimension]] = {
         "saturation": Real(0.1, 100.0, log=True),
         "length_share": Real(0.0, 1.0),
     },
+    "content": {
+        "genres": Real(0.0, 2.0),
+        "makers": Real(0.0, 2.0),
+        "keywords": Real(0.0, 2.0),
+        "title": Real(0.0, 1.0),
+        "weighted": OneOf((True, False)),
+    },
+    "next_item": {
+        "half_life_seconds": Real(5 * DAY, 3_000 * DAY, log=True),
+        "lag_decay": Real(0.4, 1.0),
+        "place_decay": Real(0.4, 1.0),
+        "popularity_penalty": Real(0.0, 1.0),
+        "shrinkage": Real(0.1, 100.0, log=True),
+    },
+    "covisitation": {
+        "session_gap_seconds": Real(HOUR, 60 * DAY, log=True),
+        "half_life_seconds": Real(5 * DAY, 3_000 * DAY, log=True),
+        "history_half_life_seconds": Real(DAY, 1_000 * DAY, log=True),
+        "popularity_penalty": Real(0.0, 1.0),
+        "neighbours": Whole(50, 500, log=True),
+    },
     "als": {
         "factors": OneOf((16, 32, 64, 128, 256, 512)),
         "regularization": Real(1e-4, 0.3, log=True),
         "unobserved_weight": Real(0.01, 1.0, log=True),
         "frequency_exponent": Real(0.0, 1.0),
         "iterations": Whole(4, 24),
-    },
-    "ease": {
-        "regularization": Real(5.0, 5_000.0, log=True),
-        "weighted": OneOf((False, True)),
     },
     "sparse_ease": {
         "regularization": Real(5.0, 2_000.0, log=True),
@@ -71,26 +88,9 @@ SPACES: dict[str, dict[str, Dimension]] = {
         "item_exponent": Real(0.0, 1.0),
         "weighted": OneOf((False, True)),
     },
-    "covisitation": {
-        "session_gap_seconds": Real(HOUR, 60 * DAY, log=True),
-        "half_life_seconds": Real(5 * DAY, 3_000 * DAY, log=True),
-        "history_half_life_seconds": Real(DAY, 1_000 * DAY, log=True),
-        "popularity_penalty": Real(0.0, 1.0),
-        "neighbours": Whole(50, 500, log=True),
-    },
-    "next_item": {
-        "half_life_seconds": Real(5 * DAY, 3_000 * DAY, log=True),
-        "lag_decay": Real(0.4, 1.0),
-        "place_decay": Real(0.4, 1.0),
-        "popularity_penalty": Real(0.0, 1.0),
-        "shrinkage": Real(0.1, 100.0, log=True),
-    },
-    "content": {
-        "genres": Real(0.0, 2.0),
-        "makers": Real(0.0, 2.0),
-        "keywords": Real(0.0, 2.0),
-        "title": Real(0.0, 1.0),
-        "weighted": OneOf((True, False)),
+    "ease": {
+        "regularization": Real(5.0, 5_000.0, log=True),
+        "weighted": OneOf((False, True)),
     },
 }
 

@@ -98,7 +98,7 @@ def _component(name: str, given: Mapping[str, Any], items: ItemFacts, threads: i
         extra["threads"] = threads
     if "keep_users" in known:  # folding in serves known people and new ones alike
         extra["keep_users"] = False
-    return models.component(name, **given, **extra)
+    return models.component(name, **{**extra, **given})
 
 
 def item_terms(items: ItemFacts) -> ItemTerms:

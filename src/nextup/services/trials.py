@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Watch = Callable[[Trial, bool], None]
     """Called after each trial, with whether it is the best of all so far."""
 
-SEARCH_SHARE = 0.75  # of the seconds; the rest is for the blend and the last comparison
+RESERVED_SHARE = 0.1  # of the seconds, for the blend and the last comparison
+AGAIN = 1.5  # times the seconds of training: more people are learned from, and two recipes
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,10 @@ def whose_turn(
 
     `before` says how many trials each had when this search began at `started`.
     """
-    left = budget.seconds * SEARCH_SHARE - (time.perf_counter() - started)
+    left = budget.seconds - (time.perf_counter() - started) - _reserved(journal, names, budget)
+    if budget.seconds and left <= 0:
+        return None
+    dearest = max((trial.seconds for trial in journal.trials), default=0.0)
     waiting = []
     for place, name in enumerate(names):
         trials = journal.of(name)
@@ -168,14 +172,19 @@ def whose_turn(
         if trials and trials[-1].state == "failed" and journal.best(name) is None:
             continue  # it cannot be trained on this data
         spent = sum(trial.seconds for trial in trials)
-        expected = spent / len(trials) if trials else 0.0
         is_new = not before[name] and not trials
-        if budget.seconds and expected > left and not (is_new and left > 0):
+        if budget.seconds and trials and spent / len(trials) > left:
             continue
-        waiting.append((spent, place, name))
-    if budget.seconds and left <= 0:
-        return None
+        # a model never tried comes when the others had as much as the dearest trial took
+        waiting.append((dearest if is_new else spent, place, name))
     return min(waiting)[2] if waiting else None
+
+
+def _reserved(journal: Journal, names: Sequence[str], budget: Budget) -> float:
+    """Seconds to leave for the blend and the last comparison, which trains the winner again."""
+    best = [journal.best(name) for name in names]
+    again = sum(trial.fit_seconds for trial in best if trial is not None)
+    return max(RESERVED_SHARE * budget.seconds, AGAIN * again)
 
 
 def _readable(value: Any) -> Any:

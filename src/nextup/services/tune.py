@@ -31,7 +31,7 @@ from nextup.services.held_out import (
 from nextup.services.recipe_file import recipe_text
 from nextup.services.study import Journal, Trial, forget, load_optuna
 from nextup.services.train import POPULARITY, Recipe
-from nextup.services.trials import SEARCH_SHARE, Budget, Trials, whose_turn
+from nextup.services.trials import Budget, Trials, whose_turn
 from nextup.services.tune_blend import Point, blend_in_steps, frontier
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def tune(
     """
     load_optuna()
     started = time.perf_counter()
+    present = Recipe.from_settings(settings)  # before the search: it must be one
     names = _names(only, len(items.item_ids))
     test = _gate_test(engine, settings, items, until, by, as_of)
     validation = validation_of(test, engine, settings, items, as_of)
@@ -127,7 +128,9 @@ def tune(
     )
     winner = _recipe(steps[-1].blend, journal)
     alone = [_point_of(trial) for trial in journal.trials if trial.value is not None]
-    verdict, figures_of_test, is_worse = _on_the_gates_test(winner, test, settings, items, report)
+    verdict, figures_of_test, is_worse = _on_the_gates_test(
+        winner, present, test, settings, items, report
+    )
     return Tuned(
         study,
         f"ndcg@{settings.gate.k}",
@@ -188,7 +191,7 @@ def _tell(
         done = sum(min(len(journal.of(name)), budget.trials) for name in names)
         report("trials", done, budget.trials * len(names))
     if budget.seconds:
-        limit = int(budget.seconds * SEARCH_SHARE)
+        limit = int(budget.seconds)
         report("seconds", min(int(time.perf_counter() - started), limit), limit)
 
 
@@ -208,11 +211,15 @@ def _gate_test(
 
 
 def _on_the_gates_test(
-    winner: Recipe, test: HeldOut, settings: Settings, items: ItemFacts, report: Report | None
+    winner: Recipe,
+    present: Recipe,
+    test: HeldOut,
+    settings: Settings,
+    items: ItemFacts,
+    report: Report | None,
 ) -> tuple[str, dict[str, Any], bool]:
     """Both recipes on what the search has never read."""
     k, confidence = settings.gate.k, settings.gate.confidence
-    present = Recipe.from_settings(settings)
     found = []
     for name, recipe in (("the winner", winner), ("the present recipe", present)):
         models = learn(recipe, test, settings, items, report)

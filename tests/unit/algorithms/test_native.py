@@ -40,14 +40,16 @@ def transposed_by(kernels, matrix: native.Sparse, threads: int):
     return out
 
 
-def solved_by(kernels, matrix, fixed, threads=2, jacobi=0, steps=2, tolerance=0.0, offset=0.0):
+def solved_by(
+    kernels, matrix, fixed, threads=2, jacobi=0, steps=2, tolerance=0.0, offset=0.0, rounded=0
+):
     rng = np.random.default_rng(1)
     solutions = rng.standard_normal((matrix.rows, fixed.shape[1])).astype(np.float32)
     dense = np.linspace(2, 0, fixed.shape[1], dtype=np.float32)
     ridge = np.linspace(0.5, 1.5, matrix.rows, dtype=np.float32)
     kernels.solve_rows(
         *matrix[:3], matrix.values, offset, fixed, dense, ridge,
-        jacobi, steps, tolerance, solutions, threads,
+        jacobi, steps, tolerance, rounded, solutions, threads,
     )  # fmt: skip
     return solutions
 
@@ -92,7 +94,16 @@ def test_every_instruction_set_gives_the_same(instruction_set, tmp_path):
         matrix, fixed = t.random_matrix(90, 70, 1500, seed=2), t.vectors(70, 48)
         solved = t.solved_by(native.kernels, matrix, fixed, jacobi=1)
         items, scores = t.ranked_by(native.kernels, solved, fixed, matrix, 20)
-        np.savez(sys.argv[1], solved=solved, scores=scores, name=native.backend())
+        rounded = t.solved_by(native.kernels, matrix, fixed, rounded=1)
+        products = np.empty((48, 48), np.float32)
+        native.kernels.gram(fixed, products, 2)
+        native.kernels.rotate(products, fixed, 2)
+        sums = np.empty(70, np.float32)
+        native.kernels.score(fixed, products[0], sums, 2)
+        np.savez(
+            sys.argv[1], solved=solved, rounded=rounded, turned=fixed, sums=sums, scores=scores,
+            name=native.backend(),
+        )
         """
     environment = os.environ | {"NEXTUP_NATIVE": instruction_set}
     root = Path(__file__).parents[3]
@@ -104,6 +115,11 @@ def test_every_instruction_set_gives_the_same(instruction_set, tmp_path):
     matrix, fixed = random_matrix(90, 70, 1500, seed=2), vectors(70, 48)
     solved = solved_by(twins, matrix, fixed, jacobi=1)
     assert found["solved"] == pytest.approx(solved, abs=2e-5)
+    rounded = solved_by(twins, matrix, fixed, rounded=1)
+    assert found["rounded"] == pytest.approx(rounded, abs=2e-5)
+    products = fixed.T @ fixed
+    assert found["turned"] == pytest.approx(fixed @ products, rel=1e-4, abs=1e-4)
+    assert found["sums"] == pytest.approx(found["turned"] @ products[0], rel=1e-4, abs=1e-3)
     scores = ranked_by(twins, found["solved"], fixed, matrix, 20)[1]
     assert found["scores"] == pytest.approx(scores, abs=2e-5)
 
@@ -158,12 +174,37 @@ def test_a_few_steps_are_the_same_steps(steps, jacobi, shape):
 
 
 @needs_compiled
-def test_a_row_longer_than_the_panel_is_solved_like_any_other():
+@pytest.mark.parametrize("rounded", [0, 1])
+def test_a_row_longer_than_the_cache_is_solved_like_any_other(rounded):
     """A row whose vectors do not fit into the cache gets the twin's answer."""
     matrix = random_matrix(2, 3000, 12000, seed=6)
     fixed = vectors(3000, 256)
-    ours, twin = (solved_by(kernels, matrix, fixed, steps=2) for kernels in (compiled, twins))
+    ours, twin = (
+        solved_by(kernels, matrix, fixed, rounded=rounded) for kernels in (compiled, twins)
+    )
     assert ours == pytest.approx(twin, abs=5e-5)
+
+
+@both
+@pytest.mark.parametrize("width", [16, 32, 48, 256])
+def test_rounded_vectors_cost_half_a_percent(kernels, width):
+    """Solutions from rounded vectors are near those from exact ones, zeros included."""
+    matrix = random_matrix(40, 50, 900, seed=4)
+    fixed = vectors(50, width)
+    fixed[3, ::3] = 0
+    fixed[4] = 0
+    exact, near = (solved_by(kernels, matrix, fixed, rounded=rounded) for rounded in (0, 1))
+    assert not np.array_equal(exact, near)
+    assert np.linalg.norm(exact - near) < 0.005 * np.linalg.norm(exact)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.floats(-(2.0**120), 2.0**120, width=32, allow_subnormal=False), min_size=1))
+def test_pairs_lose_a_256th_at_most(numbers):
+    """Each number survives to bfloat16's precision, whatever shares a word with it."""
+    row = np.zeros((1, native.padded_width(len(numbers))), np.float32)
+    row[0, : len(numbers)] = numbers
+    assert twins.to_pairs(row) == pytest.approx(row, rel=1 / 256, abs=1e-37)
 
 
 @needs_compiled
@@ -185,9 +226,36 @@ def test_one_row_is_solved_like_many(kernels):
     kernels.solve_row(matrix.indices, matrix.values, 0.5, fixed, dense, 0.7, 90, 1e-6, one)
     kernels.solve_rows(
         *matrix[:3], matrix.values, 0.5, fixed, dense, np.full(1, 0.7, np.float32), 0, 90, 1e-6,
-        many, 1,
+        0, many, 1,
     )  # fmt: skip
     assert one == pytest.approx(many[0], abs=1e-6)
+
+
+@both
+@pytest.mark.parametrize("width", [16, 48, 64, 112])
+@pytest.mark.parametrize("rows", [1, 7, 130, 5000])
+def test_dense_products_are_those_of_numpy(kernels, rows, width):
+    """Gram matrix, rotation and scores of tall matrices, the last incomplete tiles included."""
+    tall, basis = vectors(rows, width), vectors(width, width, seed=1)
+    products, scores = np.empty((width, width), np.float32), np.empty(rows, np.float32)
+    kernels.gram(tall, products, 2)
+    assert products == pytest.approx(tall.T.astype(float) @ tall, rel=1e-4, abs=1e-3)
+    assert np.array_equal(products, products.T)
+    kernels.score(tall, basis[0], scores, 2)
+    assert scores == pytest.approx(tall @ basis[0], abs=1e-5)
+    turned = tall.copy()
+    kernels.rotate(basis, turned, 2)
+    assert turned == pytest.approx(tall @ basis, abs=1e-4)
+
+
+@needs_compiled
+def test_threads_do_not_change_dense_products():
+    """The sum behind a Gram matrix has the same order on one thread and on five."""
+    tall = vectors(9000, 48)
+    found = np.empty((2, 48, 48), np.float32)
+    for products, threads in zip(found, (1, 5), strict=True):
+        compiled.gram(tall, products, threads)
+    assert np.array_equal(*found)
 
 
 @needs_compiled

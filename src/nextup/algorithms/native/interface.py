@@ -64,6 +64,7 @@ class Kernels(Protocol):
         jacobi: int,  # 1: precondition with the touches' part of the diagonal as well
         steps: int,
         tolerance: float,
+        rounded: int,  # 1: take the vectors y to bfloat16's precision (`twins.to_pairs`): faster
         solutions: Floats,  # (rows, width) in: where to start; out: x
         threads: int,
         /,
@@ -89,6 +90,37 @@ class Kernels(Protocol):
         /,
     ) -> None:
         """The same for one row, in microseconds."""
+        ...
+
+    def gram(
+        self,
+        vectors: Floats,  # (n, width)
+        products: Floats,  # (width, width) out
+        threads: int,
+        /,
+    ) -> None:
+        """vectors' vectors, the same for any number of threads."""
+        ...
+
+    def rotate(
+        self,
+        basis: Floats,  # (width, width)
+        vectors: Floats,  # (n, width) in and out
+        threads: int,
+        /,
+    ) -> None:
+        """vectors = vectors basis."""
+        ...
+
+    def score(
+        self,
+        vectors: Floats,  # (n, width)
+        query: Floats,  # (width,)
+        scores: Floats,  # (n,) out
+        threads: int,
+        /,
+    ) -> None:
+        """vectors query."""
         ...
 
     def rank(

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -16,4 +17,5 @@
 
 #include "candidates.hpp"
 #include "kernels.hpp"
+#include "memory.hpp"
 #include "threads.hpp"

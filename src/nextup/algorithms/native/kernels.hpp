@@ -24,13 +24,15 @@ struct RowSystems {
     Sparse touches;         // values: the weights w
     const float* targets;   // (nnz): t
     float target_offset;
-    const float* fixed;     // (n, width): the other side's vectors y
+    const float* fixed;     // (n_fixed, width): the other side's vectors y
+    std::int64_t n_fixed;
     const float* dense;     // (width): what all rows share, diagonal thanks to the rotation
     const float* ridge;     // (rows)
     int width;
     bool jacobi;            // precondition with the sparse part's diagonal as well
     int steps;              // at most so many conjugate-gradient steps
     float tolerance;        // stop when the residual's norm has fallen by this factor
+    bool rounded;           // take the vectors y to half their precision, in half the time
 };
 
 // Inner products, best first, of each query with all items.
@@ -68,6 +70,11 @@ struct Kernels {
     const char* name;
     void (*solve_rows)(const RowSystems&, float* solutions, int threads);
     void (*rank)(const RankTask&, std::int32_t* items, float* scores, int threads);
+    // V^T V, (width, width); V B in V's place; V q, for V with `rows` rows.
+    void (*gram)(const float* vectors, std::int64_t rows, int width, float* products, int threads);
+    void (*rotate)(float* vectors, std::int64_t rows, int width, const float* basis, int threads);
+    void (*score)(const float* vectors, std::int64_t rows, int width, const float* query,
+                  float* scores, int threads);
 };
 
 const Kernels& best_kernels();

@@ -15,13 +15,15 @@
 #define NEXTUP_LANES 16
 #define NEXTUP_TILE_PEOPLE 8
 #include "lanes.hpp"
+#include "vectors.hpp"
 #include "solve_rows.hpp"
+#include "dense.hpp"
 #include "rank.hpp"
 
 namespace native::avx512 {
 
 const Kernels& kernels() {
-    static const Kernels table{"avx512", solve_rows, rank};
+    static const Kernels table{"avx512", solve_rows, rank, gram, rotate, score};
     return table;
 }
 

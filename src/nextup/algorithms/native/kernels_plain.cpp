@@ -6,13 +6,15 @@
 #define NEXTUP_LANES 4
 #define NEXTUP_TILE_PEOPLE 4
 #include "lanes.hpp"
+#include "vectors.hpp"
 #include "solve_rows.hpp"
+#include "dense.hpp"
 #include "rank.hpp"
 
 namespace native::plain {
 
 const Kernels& kernels() {
-    static const Kernels table{"plain", solve_rows, rank};
+    static const Kernels table{"plain", solve_rows, rank, gram, rotate, score};
     return table;
 }
 

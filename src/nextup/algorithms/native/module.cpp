@@ -146,16 +146,18 @@ PyObject* solve_rows(Arguments a) {
     const bool jacobi = whole(a[8]);
     const int steps = int(whole(a[9]));
     const float tolerance = real(a[10]);
-    const Output<float> solutions(a[11], "solutions");
-    const int threads = int(whole(a[12])), width = width_of(fixed);
+    const bool rounded = whole(a[11]);
+    const Output<float> solutions(a[12], "solutions");
+    const int threads = int(whole(a[13])), width = width_of(fixed);
     require(weights.size() == indices.size() && targets.size() == indices.size() &&
                 dense.size() == width && ridge.size() == indptr.size() - 1 &&
                 solutions.columns() == width && solutions.rows() == ridge.size(),
             "the arrays' shapes do not fit together");
     const Released gil;
     best_kernels().solve_rows({checked(indptr, indices, weights.data(), fixed.rows()),
-                               targets.data(), target_offset, fixed.data(), dense.data(),
-                               ridge.data(), width, jacobi, steps, tolerance},
+                               targets.data(), target_offset, fixed.data(), fixed.rows(),
+                               dense.data(), ridge.data(), width, jacobi, steps, tolerance,
+                               rounded},
                               solutions.data(), threads);
     return nullptr;
 }
@@ -180,8 +182,42 @@ PyObject* solve_row(Arguments a) {
     const std::int64_t indptr[2] = {0, indices.size()};
     best_kernels().solve_rows(
         {{indptr, indices.data(), weights.data(), 1}, weights.data(), target_offset, fixed.data(),
-         dense.data(), &ridge, width, false, steps, tolerance},
+         fixed.rows(), dense.data(), &ridge, width, false, steps, tolerance, false},
         solution.data(), 1);
+    return nullptr;
+}
+
+PyObject* gram(Arguments a) {
+    const Array<float> vectors(a[0], "vectors");
+    const Output<float> products(a[1], "products");
+    const int threads = int(whole(a[2])), width = width_of(vectors);
+    require(products.rows() == width && products.columns() == width,
+            "the arrays' shapes do not fit together");
+    const Released gil;
+    best_kernels().gram(vectors.data(), vectors.rows(), width, products.data(), threads);
+    return nullptr;
+}
+
+PyObject* rotate(Arguments a) {
+    const Array<float> basis(a[0], "basis");
+    const Output<float> vectors(a[1], "vectors");
+    const int threads = int(whole(a[2])), width = width_of(vectors);
+    require(basis.rows() == width && basis.columns() == width,
+            "the arrays' shapes do not fit together");
+    const Released gil;
+    best_kernels().rotate(vectors.data(), vectors.rows(), width, basis.data(), threads);
+    return nullptr;
+}
+
+PyObject* score(Arguments a) {
+    const Array<float> vectors(a[0], "vectors"), query(a[1], "query");
+    const Output<float> scores(a[2], "scores");
+    const int threads = int(whole(a[3])), width = width_of(vectors);
+    require(query.size() == width && scores.size() == vectors.rows(),
+            "the arrays' shapes do not fit together");
+    const Released gil;
+    best_kernels().score(vectors.data(), vectors.rows(), width, query.data(), scores.data(),
+                         threads);
     return nullptr;
 }
 
@@ -302,8 +338,11 @@ constexpr PyMethodDef method(const char* name) {
 PyMethodDef methods[] = {
     method<instruction_set, 0>("instruction_set"),
     method<transpose_matrix, 7>("transpose"),
-    method<solve_rows, 13>("solve_rows"),
+    method<solve_rows, 14>("solve_rows"),
     method<solve_row, 9>("solve_row"),
+    method<gram, 3>("gram"),
+    method<rotate, 3>("rotate"),
+    method<score, 4>("score"),
     method<rank, 9>("rank"),
     method<select_best, 6>("select_rows"),
     method<find_neighbours, 9>("neighbours"),

@@ -1,32 +1,39 @@
 // ALS half-steps: many small regularised least-squares systems by conjugate gradients.
 //
 // The factors have been rotated so that what all rows share is diagonal. A product with a row's
-// matrix then costs two passes over the vectors y_j that the row touched and nothing else, and
-// the diagonal preconditioner is exact for the shared part, which is why two steps suffice.
+// matrix then costs one pass over the vectors y_j that the row touched and nothing else, and the
+// diagonal preconditioner is exact for the shared part, which is why two steps suffice.
 //
-// A row's vectors are gathered once into a panel: blocks of W vectors, within a block by columns
-// of W floats, so that every later pass is one sequential read from the cache.
+// Time goes into moving vectors: they are asked for ahead of their use, read where they lie (the
+// caches keep a usual row's vectors from pass to pass), W of them at a time, once in each pass.
 
 namespace native::NEXTUP_ISA {
 
-constexpr std::int64_t panel_floats = 1 << 17;  // 512 KiB: half of a usual L2 cache
+constexpr int group = W < 8 ? W : 8;  // vectors read side by side: their sums fit into registers
+constexpr std::int64_t bytes_ahead = 1 << 15;    // asked for before their use
+constexpr std::int64_t cached_bytes = 1 << 20;  // of a row: half of a usual second-level cache
 
+template <class Form>
 class RowSolver {
+    typedef typename Form::Cell Cell;
+    typedef typename Form::Cells Cells;
+
 public:
-    RowSolver(const RowSystems& systems, float* solutions)
+    RowSolver(const RowSystems& systems, const Cell* fixed, int cells, float* solutions)
         : systems_(systems),
+          fixed_(fixed),
           solutions_(solutions),
-          columns_(systems.width / W),
-          block_floats_(std::int64_t(W) * systems.width),
-          capacity_(std::max<std::int64_t>(1, panel_floats / block_floats_)),
+          cells_(cells),
+          width_(cells * Form::parts),
           nnz_(systems.touches.indptr[systems.touches.rows]),
-          scratch_(systems.width * 5 + capacity_ * block_floats_ + 16) {
+          ahead_(std::max<std::int64_t>(W, bytes_ahead / (cells * sizeof(Cell)))),
+          scratch_(width_ * 6 + 16) {
         float* next = aligned(scratch_.data());
-        for (float** vector : {&residual_, &direction_, &image_, &scale_, &solution_}) {
+        for (float** vector : {&residual_, &direction_, &image_, &shared_, &scale_, &solution_}) {
             *vector = next;
-            next += systems.width;
+            next += width_;
         }
-        panel_ = next;
+        absent_.resize(cells);
     }
 
     void operator()(std::int64_t first, std::int64_t last) {
@@ -47,6 +54,7 @@ private:
             std::memset(solution, 0, sizeof(float) * systems_.width);
             return;
         }
+        cached_ = (last_ - first_) * cells_ * std::int64_t(sizeof(Cell)) <= cached_bytes;
         std::memcpy(solution_, solution, sizeof(float) * systems_.width);
         conjugate_gradients(systems_.ridge[row]);
         std::memcpy(solution, solution_, sizeof(float) * systems_.width);
@@ -57,68 +65,80 @@ private:
         float energy = precondition(0.0f, 0.0f);  // r^T M^-1 r
         const float enough = energy * systems_.tolerance * systems_.tolerance;
         for (int step = 1; energy > 0; ++step) {
-            const float curvature = multiply(ridge);  // p^T A p
+            const bool ends = step >= systems_.steps;
+            const float curvature = ends ? curvature_alone() : multiply();  // p^T A p
             if (!(curvature > 0)) return;
             const float length = energy / curvature;
-            advance(length);
-            if (step >= systems_.steps) return;
+            for (int c = 0; c < width_; c += W)
+                store(solution_ + c, load(solution_ + c) + length * load(direction_ + c));
+            if (ends) return;
+            for (int c = 0; c < width_; c += W)
+                store(residual_ + c, load(residual_ + c) - length * load(image_ + c));
             const float before = energy;
             energy = precondition(length, before);
             if (energy <= enough) return;
         }
     }
 
-    // residual = b - A x and scale = 1 / diag(M), gathering the panel on the way.
+    // residual = b - A x and scale = 1 / diag(M).
     void start(float ridge) {
-        for (int c = 0; c < columns_; ++c) {
-            const Lanes shared = load(systems_.dense + c * W) + ridge;
-            store(residual_ + c * W, -shared * load(solution_ + c * W));
-            store(scale_ + c * W, shared);
+        for (int c = 0; c < systems_.width; c += W) {
+            const Lanes shared = load(systems_.dense + c) + ridge;
+            store(shared_ + c, shared);
+            store(scale_ + c, shared);
+            store(residual_ + c, -shared * load(solution_ + c));
         }
         for (std::int64_t at = first_; at < last_; at += W) {
-            const float* block = gather(at);
-            const int rows = rows_at(at);
-            const Lanes weights = load_some(systems_.touches.values + at, rows);
-            const Lanes targets = load_some(systems_.targets + at, rows) + systems_.target_offset;
-            add_rows(block, targets - weights * dots(block, solution_), residual_);
-            if (systems_.jacobi) add_squares(block, at, rows);
+            ask_for(at + ahead_, nnz_);
+            find(at);
+            const Lanes targets = load_some(systems_.targets + at, rows_) + systems_.target_offset;
+            add_rows(targets - weights_at(at) * dots(solution_), residual_);
+            if (systems_.jacobi) add_squares(at);
         }
-        for (int c = 0; c < columns_; ++c) store(scale_ + c * W, 1.0f / load(scale_ + c * W));
+        for (int c = 0; c < systems_.width; c += W) store(scale_ + c, 1.0f / load(scale_ + c));
     }
 
     // image = A p; returns p^T A p.
-    float multiply(float ridge) {
-        for (int c = 0; c < columns_; ++c)
-            store(image_ + c * W,
-                  (load(systems_.dense + c * W) + ridge) * load(direction_ + c * W));
-        const bool kept = last_ - first_ <= capacity_ * W;
+    float multiply() {
+        for (int c = 0; c < width_; c += W)
+            store(image_ + c, load(shared_ + c) * load(direction_ + c));
         for (std::int64_t at = first_; at < last_; at += W) {
-            const float* block = kept ? block_of(at) : gather(at);
-            const Lanes weights = load_some(systems_.touches.values + at, rows_at(at));
-            add_rows(block, weights * dots(block, direction_), image_);
+            if (!cached_) ask_for(at + ahead_, last_);
+            find(at);
+            add_rows(weights_at(at) * dots(direction_), image_);
         }
-        return dot(direction_, image_);
+        Lanes total{};
+        for (int c = 0; c < width_; c += W) total += load(direction_ + c) * load(image_ + c);
+        return sum(total);
     }
 
-    // x += length p, r -= length A p
-    void advance(float length) {
-        for (int c = 0; c < columns_ * W; c += W) {
-            store(solution_ + c, load(solution_ + c) + length * load(direction_ + c));
-            store(residual_ + c, load(residual_ + c) - length * load(image_ + c));
+    // p^T A p without A p, which nobody wants after the last step.
+    float curvature_alone() {
+        Lanes total{};
+        for (int c = 0; c < width_; c += W) {
+            const Lanes p = load(direction_ + c);
+            total += load(shared_ + c) * p * p;
         }
+        for (std::int64_t at = first_; at < last_; at += W) {
+            if (!cached_) ask_for(at + ahead_, last_);
+            find(at);
+            const Lanes along = dots(direction_);
+            total += weights_at(at) * along * along;
+        }
+        return sum(total);
     }
 
     // p = M^-1 r + (new energy / old energy) p, without the second part at the start; returns
     // the new energy r^T M^-1 r.
     float precondition(float length, float energy_before) {
         Lanes total{};
-        for (int c = 0; c < columns_ * W; c += W) {
+        for (int c = 0; c < width_; c += W) {
             const Lanes r = load(residual_ + c);
             total += r * r * load(scale_ + c);
         }
         const float energy = sum(total);
         const float keep = length > 0 ? energy / energy_before : 0.0f;
-        for (int c = 0; c < columns_ * W; c += W) {
+        for (int c = 0; c < width_; c += W) {
             Lanes p = load(residual_ + c) * load(scale_ + c);
             if (keep > 0) p += keep * load(direction_ + c);
             store(direction_ + c, p);
@@ -126,91 +146,137 @@ private:
         return energy;
     }
 
-    int rows_at(std::int64_t at) const { return int(std::min<std::int64_t>(W, last_ - at)); }
-
-    float* block_of(std::int64_t at) const { return panel_ + (at - first_) / W * block_floats_; }
-
-    // Copy the vectors of the touches from `at` into their block, zeros where the row has ended,
-    // while those of the following block (often the next row's) come nearer.
-    float* gather(std::int64_t at) {
-        const bool kept = last_ - first_ <= capacity_ * W;
-        float* block = kept ? block_of(at) : panel_;
-        const int rows = rows_at(at);
-        for (int r = 0; r < W; ++r) {
-            const float* from = vector_of(at + std::min(r, rows - 1));
-            const float* soon = vector_of(std::min(at + rows + r, nnz_ - 1));
-            for (int c = 0; c < columns_; ++c) {
-                if (c * W % 16 == 0) __builtin_prefetch(soon + c * W);
-                store(block + (c * W + r) * W, r < rows ? load(from + c * W) : Lanes{});
-            }
-        }
-        return block;
+    Lanes weights_at(std::int64_t at) const {
+        return load_some(systems_.touches.values + at, rows_);
     }
 
-    const float* vector_of(std::int64_t touch) const {
-        return systems_.fixed + std::int64_t(systems_.touches.indices[touch]) * systems_.width;
+    const Cell* vector_of(std::int64_t touch) const {
+        return fixed_ + std::int64_t(systems_.touches.indices[touch]) * cells_;
+    }
+
+    // Have the vectors of W touches brought nearer.
+    void ask_for(std::int64_t at, std::int64_t end) const {
+        constexpr int line = 64 / sizeof(Cell);
+        end = std::min(at + W, end);
+        for (; at < end; ++at) {
+            const Cell* vector = vector_of(at);
+            for (int c = 0; c < cells_; c += line) __builtin_prefetch(vector + c);
+        }
+    }
+
+    // Where the vectors of the W touches from `at` lie, zeros where the row has ended.
+    void find(std::int64_t at) {
+        rows_ = int(std::min<std::int64_t>(W, last_ - at));
+        for (int r = 0; r < rows_; ++r) block_[r] = vector_of(at + r);
+        for (int r = rows_; r < W; ++r) block_[r] = absent_.data();
     }
 
     // Lane r is y_r^T p.
-    Lanes dots(const float* block, const float* p) const {
+    Lanes dots(const float* p) const {
         Lanes totals[W];
-        const Lanes head = load(p);
-        for (int r = 0; r < W; ++r) totals[r] = load(block + r * W) * head;
-        for (int c = 1; c < columns_; ++c) {
-            block += W * W;
-            const Lanes part = load(p + c * W);
-            for (int r = 0; r < W; ++r) totals[r] += load(block + r * W) * part;
+        for (int first = 0; first < W; first += group) {
+            const Cell* y[group];
+            Lanes along[group] = {};
+            for (int r = 0; r < group; ++r) y[r] = block_[first + r];
+            for (int c = 0; c < cells_; c += W) {
+                Lanes heads[Form::parts];
+                for (int part = 0; part < Form::parts; ++part)
+                    heads[part] = load(p + Form::offset(c, part));
+                for (int r = 0; r < group; ++r) {
+                    const Cells cells = load_cells(y[r] + c);
+                    for (int part = 0; part < Form::parts; ++part)
+                        along[r] += Form::part(cells, part) * heads[part];
+                }
+            }
+            for (int r = 0; r < group; ++r) totals[first + r] = along[r];
         }
         return sum_each(totals);
     }
 
-    // onto += sum_r coefficient_r y_r; the vectors of absent touches are zero
-    void add_rows(const float* block, Lanes coefficients, float* onto) const {
+    // onto += sum_r coefficient_r y_r
+    void add_rows(Lanes coefficients, float* onto) const {
         float each[W];
         store(each, coefficients);  // a broadcast from memory costs no shuffle
-        Lanes k[W];
-        for (int r = 0; r < W; ++r) k[r] = broadcast(each[r]);
-        for (int c = 0; c < columns_; ++c, block += W * W) {
-            Lanes even = load(onto + c * W), odd{};  // two chains hide the latency of a sum
-            for (int r = 0; r < W; r += 2) {
-                even += load(block + r * W) * k[r];
-                odd += load(block + (r + 1) * W) * k[r + 1];
+        for (int first = 0; first < W; first += group) {
+            const Cell* y[group];
+            Lanes k[group];
+            for (int r = 0; r < group; ++r) {
+                y[r] = block_[first + r];
+                k[r] = broadcast(each[first + r]);
             }
-            store(onto + c * W, even + odd);
+            for (int c = 0; c < cells_; c += W) {
+                Lanes even[Form::parts], odd[Form::parts] = {};  // two chains hide the latency
+                for (int part = 0; part < Form::parts; ++part)
+                    even[part] = load(onto + Form::offset(c, part));
+                for (int r = 0; r < group; r += 2) {
+                    const Cells a = load_cells(y[r] + c), b = load_cells(y[r + 1] + c);
+                    for (int part = 0; part < Form::parts; ++part) {
+                        even[part] += Form::part(a, part) * k[r];
+                        odd[part] += Form::part(b, part) * k[r + 1];
+                    }
+                }
+                for (int part = 0; part < Form::parts; ++part)
+                    store(onto + Form::offset(c, part), even[part] + odd[part]);
+            }
         }
     }
 
     // scale += sum_r w_r y_r^2, the diagonal of the sparse part
-    void add_squares(const float* block, std::int64_t at, int rows) {
-        for (int c = 0; c < columns_; ++c, block += W * W) {
-            Lanes total = load(scale_ + c * W);
-            for (int r = 0; r < rows; ++r) {
-                const Lanes y = load(block + r * W);
-                total += systems_.touches.values[at + r] * y * y;
+    void add_squares(std::int64_t at) {
+        for (int r = 0; r < rows_; ++r) {
+            const float weight = systems_.touches.values[at + r];
+            for (int c = 0; c < cells_; c += W) {
+                const Cells cells = load_cells(block_[r] + c);
+                for (int part = 0; part < Form::parts; ++part) {
+                    float* onto = scale_ + Form::offset(c, part);
+                    const Lanes y = Form::part(cells, part);
+                    store(onto, load(onto) + weight * y * y);
+                }
             }
-            store(scale_ + c * W, total);
         }
     }
 
-    float dot(const float* a, const float* b) const {
-        Lanes total{};
-        for (int c = 0; c < columns_ * W; c += W) total += load(a + c) * load(b + c);
-        return sum(total);
+    static Cells load_cells(const Cell* from) {
+        Cells cells;
+        std::memcpy(&cells, from, sizeof cells);
+        return cells;
     }
 
     const RowSystems& systems_;
+    const Cell* fixed_;
     float* solutions_;
-    int columns_;                // registers in a vector
-    std::int64_t block_floats_;  // of W vectors
-    std::int64_t capacity_;      // blocks in the panel; longer rows are gathered in every pass
+    int cells_;           // in a vector
+    int width_;           // of the scratch vectors: what the cells hold, zeros at the end
     std::int64_t nnz_;
+    std::int64_t ahead_;  // touches
     std::vector<float> scratch_;
-    float *residual_, *direction_, *image_, *scale_, *solution_, *panel_;
+    std::vector<Cell> absent_;
+    float *residual_, *direction_, *image_, *shared_, *scale_, *solution_;
     std::int64_t first_ = 0, last_ = 0;  // the current row's touches
+    bool cached_ = true;                 // they stay in the cache from pass to pass
+    int rows_ = 0;                       // in the current block
+    const Cell* block_[W];
 };
 
 inline void solve_rows(const RowSystems& systems, float* solutions, int threads) {
-    share_out(systems.touches.rows, 32, threads, [&] { return RowSolver(systems, solutions); });
+    const int width = systems.width;
+    if (!systems.rounded) {
+        share_out(systems.touches.rows, 32, threads, [&] {
+            return RowSolver<Exact>(systems, systems.fixed, width, solutions);
+        });
+        return;
+    }
+    const int cells = rounded_cells(width);
+    const LineAligned<std::uint32_t> rounded(systems.n_fixed * cells);
+    share_out(systems.n_fixed, 1024, threads, [&] {
+        return [&](std::int64_t first, std::int64_t last) {
+            for (std::int64_t row = first; row < last; ++row)
+                round_vector(systems.fixed + row * width, width, rounded.data() + row * cells);
+        };
+    });
+    share_out(systems.touches.rows, 32, threads, [&] {
+        return RowSolver<Rounded>(systems, rounded.data(), cells, solutions);
+    });
 }
 
 }  // namespace native::NEXTUP_ISA

@@ -56,11 +56,14 @@ def solve_rows(
     jacobi: int,
     steps: int,
     tolerance: float,
+    rounded: int,
     solutions: Floats,
     _threads: int,
 ) -> None:
     """Preconditioned conjugate gradients for many rows at once."""
     _check_indices(indices, len(fixed))
+    if rounded:
+        fixed = to_pairs(fixed)
     for rows, touches in _row_blocks(indptr, fixed.shape[1]):
         solutions[rows] = _solve_block(
             indptr[rows.start : rows.stop + 1] - touches.start,
@@ -74,6 +77,25 @@ def solve_rows(
             tolerance,
             solutions[rows],
         )
+
+
+def to_pairs(vectors: Floats) -> Floats:
+    """Rounded as pairs of bfloat16 are: factor i of each 32 in a word's upper half, i + 16 below.
+
+    A pair's upper number is read with the lower one in its tail and rounded accordingly.
+    """
+    n, width = vectors.shape
+    bits = np.zeros((n, -(-width // 32), 2, 16), np.uint32)
+    bits.reshape(n, -1)[:, :width] = vectors.view(np.uint32)
+    upper, lower = bits[:, :, 0], bits[:, :, 1]
+    lower += np.uint32(0x8000)
+    lower &= np.uint32(0xFFFF0000)
+    tail = lower >> np.uint32(16)
+    sign, size = upper & np.uint32(0x80000000), upper & np.uint32(0x7FFFFFFF)
+    nearest = (size + np.uint32(0x8000) - tail) & np.uint32(0x7FFF0000)
+    nearest[size < np.uint32(0x01000000)] = 0  # below it the tail would be all there is
+    upper[:] = sign | nearest | tail
+    return np.ascontiguousarray(bits.view(np.float32).reshape(n, -1)[:, :width])
 
 
 def _solve_block(
@@ -100,7 +122,8 @@ def _solve_block(
 
     x = np.where(np.diff(indptr)[:, None] > 0, start, 0)  # (rows, width)
     residual = spread(targets - weights * along(x), fixed) - shared * x
-    scale = 1 / (shared + spread(weights, fixed * fixed) if jacobi else shared)
+    diagonal = shared + spread(weights, fixed * fixed) if jacobi else shared
+    scale = np.divide(1, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
     direction = scale * residual
     energy = _row_dots(residual, direction)  # r' M^-1 r
     enough = energy * np.float32(tolerance) ** 2
@@ -149,9 +172,27 @@ def solve_row(
         0,
         steps,
         tolerance,
+        0,
         solution[None],
         1,
     )
+
+
+def gram(vectors: Floats, products: Floats, _threads: int) -> None:
+    """BLAS computes a half."""
+    np.matmul(vectors.T, vectors, out=products)
+
+
+def rotate(basis: Floats, vectors: Floats, _threads: int) -> None:
+    """In blocks, so that no second matrix is needed."""
+    size = max(1, BLOCK_FLOATS // vectors.shape[1])
+    for first in range(0, len(vectors), size):
+        vectors[first : first + size] = vectors[first : first + size] @ basis
+
+
+def score(vectors: Floats, query: Floats, scores: Floats, _threads: int) -> None:
+    """One product."""
+    np.matmul(vectors, query, out=scores)
 
 
 def rank(
