@@ -38,6 +38,13 @@ def lists(platform: Platform) -> dict[str, object]:
     return {user: platform.recommendation_store.read(user) for user in users}
 
 
+def lists_of(platform: Platform) -> str | None:
+    """The model whose lists are in service."""
+    current = platform.recommendation_store.current()
+    models = {one.generation: one.model_id for one in platform.control.generations()}
+    return models.get(current or "")
+
+
 def like(number: int, user_id: str = "horror-fan", at: datetime | None = None) -> Event:
     at = at or datetime(2026, 3, 31, 12, tzinfo=UTC)
     return Event(f"test-{number}", "like", user_id, "book:dune-1965", at)
@@ -51,8 +58,8 @@ def test_a_run_brings_events_into_service(built: Platform) -> None:
     assert 0 < rows[Table.EVENTS] <= appended
     model_id = built.control.current_model()
     assert model_id is not None
-    assert built.recommendation_store.current() == model_id
-    assert built.recommendation_store.count(model_id) == PEOPLE
+    assert lists_of(built) == model_id
+    assert built.recommendation_store.count(built.recommendation_store.current()) == PEOPLE
     assert built.online_state.position() == built.event_log.head()
 
 
@@ -131,10 +138,19 @@ def test_a_failed_gate_keeps_what_serves(built: Platform) -> None:
     context = _with_blend_of_nothing_but_popularity(context_of(built, DAY))
     done = run_pipeline(context, built.control)
     assert built.control.current_model() == good
-    assert built.recommendation_store.current() == good
+    assert lists_of(built) == good
     judged = {model.model_id: model.passed for model in built.control.models()}
     assert sorted(judged.values()) == [False, True]
     assert "gate: failed" in done.steps[-1].message
+
+
+def test_a_failed_gate_still_renews_the_lists(built: Platform) -> None:
+    """The model that stays in service makes lists for people who came since, too."""
+    run(built, last="publish")
+    built.event_log.append([like(1, "somebody-new")])
+    context = _with_blend_of_nothing_but_popularity(context_of(built, DAY))
+    run_pipeline(context, built.control)
+    assert built.recommendation_store.read("somebody-new") is not None
 
 
 def test_a_failed_gate_without_a_model_serves_popularity(sample: Platform) -> None:
@@ -174,10 +190,10 @@ def test_rollback_returns_to_the_model_before(built: Platform) -> None:
     second = built.control.current_model()
     assert second != first
     assert rollback(built.control, built.recommendation_store).model_id == first
-    assert built.recommendation_store.current() == first
+    assert lists_of(built) == first
     assert second is not None
     promote(built.control, built.recommendation_store, second)
-    assert built.recommendation_store.current() == second
+    assert lists_of(built) == second
     rollback(built.control, built.recommendation_store)
     with pytest.raises(Conflict, match="No model was in service before"):
         rollback(built.control, built.recommendation_store)
@@ -186,7 +202,7 @@ def test_rollback_returns_to_the_model_before(built: Platform) -> None:
 def test_steps_are_chosen_by_name() -> None:
     """`--from` and `--to` cut the list; wrong names and orders are refused with the cure."""
     assert [step.name for step in choose_steps("features", "train")] == ["features", "train"]
-    with pytest.raises(InvalidInput, match="no step 'fly'.*collect"):
+    with pytest.raises(InvalidInput, match=r"no step 'fly'.*collect"):
         choose_steps("fly", None)
     with pytest.raises(InvalidInput, match="comes after"):
         choose_steps("publish", "collect")
@@ -211,5 +227,5 @@ def test_a_period_has_both_its_ends() -> None:
     """A backfill from a day to itself is one day; backwards is refused."""
     assert list(days(DAY, DAY)) == [DAY]
     assert len(list(days(date(2026, 2, 27), date(2026, 3, 2)))) == 4
-    with pytest.raises(InvalidInput, match="ends .* before it begins"):
+    with pytest.raises(InvalidInput, match=r"ends .* before it begins"):
         list(days(DAY, DAY - timedelta(days=1)))

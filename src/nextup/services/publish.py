@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,8 +73,9 @@ def publish(
 ) -> Published:
     """Copy `gold.recommendations` into a new generation of the store and put it in service.
 
-    Publishing the generation that is in service again changes nothing. Raises Conflict where
-    there are no lists: an empty generation never replaces a full one.
+    A generation is named by its model and its content: the lists that are in service already
+    are not written again, others always are. Raises Conflict where there are no lists: an empty
+    generation never replaces a full one.
     """
     frame = engine.scan(Table.RECOMMENDATIONS)
     columns = (t.USER_ID, t.RANK, t.ITEM_ID, t.SCORE, t.SOURCE)
@@ -82,13 +84,14 @@ def publish(
         raise Conflict("There are no lists to publish.", cure="`nextup pipeline run` makes them.")
     model_id = str(engine.arrays(frame.select(t.MODEL_ID).head(1))[t.MODEL_ID][0])
     starts = np.flatnonzero(np.r_[True, rows[t.USER_ID][1:] != rows[t.USER_ID][:-1]])
-    published = Published(model_id, len(starts), len(rows[t.USER_ID]))
-    if store.current() == model_id and store.count(model_id) == len(starts):
+    generation = f"{model_id}-{_digest(rows)}"
+    published = Published(generation, len(starts), len(rows[t.USER_ID]))
+    if store.current() == generation and store.count(generation) == len(starts):
         return published
-    if store.current() != model_id:
-        store.write(model_id, _lists(rows, starts, report))
-    store.switch(model_id)
-    control.save_generation(Generation(model_id, model_id, len(starts), datetime.now(UTC)))
+    if store.current() != generation:
+        store.write(generation, _lists(rows, starts, report))
+    store.switch(generation)
+    control.save_generation(Generation(generation, model_id, len(starts), datetime.now(UTC)))
     _drop_old(store, control)
     return published
 
@@ -131,6 +134,15 @@ def _write_vectors(engine: Engine, artifact: Artifact, people: Dataset) -> None:
             )
             engine.replace(Table.USER_VECTORS, vectors)
             return
+
+
+def _digest(rows: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """Equal for equal lists: who gets what, in which order."""
+    digest = hashlib.blake2b(digest_size=4)
+    for name in (t.USER_ID, t.ITEM_ID):
+        digest.update("\0".join(rows[name].tolist()).encode())
+    digest.update(np.ascontiguousarray(rows[t.SCORE]).tobytes())
+    return digest.hexdigest()
 
 
 def _lists(

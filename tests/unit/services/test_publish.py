@@ -140,8 +140,8 @@ def test_old_generations_are_dropped(built: Platform) -> None:
         make_lists(built.engine, replace(artifact, model_id=name), built.settings)
         publish(built.engine, built.recommendation_store, built.control)
     kept = built.recommendation_store.generations()
-    assert sorted(kept) == names[-KEPT_GENERATIONS:]
-    assert built.recommendation_store.current() == names[-1]
+    assert sorted(name.rpartition("-")[0] for name in kept) == names[-KEPT_GENERATIONS:]
+    assert (built.recommendation_store.current() or "").startswith(names[-1])
 
 
 def test_a_blend_of_nothing_publishes_nothing(built: Platform) -> None:
