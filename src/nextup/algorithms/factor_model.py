@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from nextup.algorithms.interactions import History, Interactions
 
 EXACT_STEPS = 200  # ends far earlier: the residual's fall stops the iteration
-MANY = 1 << 22  # products from which on a second thread pays for its start
 EXACT_TOLERANCE = 1e-6  # as far as float32 goes
 
 
@@ -129,8 +128,7 @@ class FactorModel:
         """Every item's product with the folded-in vector, (n_items,); zeros without a history."""
         query = self._wide_vector(history)
         scores = np.empty(self.n_items, np.float32)
-        threads = native.thread_count(self.threads) if scores.size * query.size >= MANY else 1
-        native.kernels.score(self.item_vectors, query, scores, threads)
+        native.kernels.score(self.item_vectors, query, scores, 1)  # one of many such requests
         return scores
 
     def rank(self, interactions: Interactions, limit: int, *, exclude_seen: bool = True) -> Ranking:

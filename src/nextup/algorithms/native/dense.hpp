@@ -103,6 +103,8 @@ inline void gram(const float* vectors, std::int64_t rows, int width, float* prod
         }
 }
 
+constexpr int score_ahead = 1 << 11;  // floats: further than the CPU looks ahead by itself
+
 // Each row times one vector.
 inline void score(const float* vectors, std::int64_t rows, int width, const float* query,
                   float* scores, int threads) {
@@ -116,6 +118,8 @@ inline void score(const float* vectors, std::int64_t rows, int width, const floa
                     Lanes even{}, odd{};
                     int c = 0;
                     for (; c + 2 * W <= width; c += 2 * W) {
+                        __builtin_prefetch(y + c + score_ahead);
+                        __builtin_prefetch(y + c + score_ahead + 16);
                         even += load(y + c) * load(query + c);
                         odd += load(y + c + W) * load(query + c + W);
                     }

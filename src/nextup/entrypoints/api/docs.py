@@ -19,6 +19,7 @@ STYLE = """
 body{max-width:60rem;margin:2rem auto;padding:0 1rem}
 summary{cursor:pointer;padding:.4rem 0;font-family:ui-monospace,monospace}
 summary b{display:inline-block;width:4.5rem}
+summary i{font:.9rem system-ui;opacity:.7;margin-left:1rem}
 details{border-bottom:1px solid #8886}
 details>div{padding:0 0 1rem 4.5rem}
 pre{overflow:auto;background:#8882;padding:.7rem;border-radius:.4rem}
@@ -53,9 +54,11 @@ def page(openapi: Mapping[str, Any]) -> str:
 def _operations(paths: Mapping[str, Any]) -> Iterator[str]:
     for path, methods in paths.items():
         for method, operation in methods.items():
-            about = operation.get("description") or operation.get("summary", "")
+            summary = operation.get("summary", "")
+            about = operation.get("description") or summary
             yield (
-                f"<details><summary><b>{method.upper()}</b> {escape(path)}</summary><div>"
+                f"<details><summary><b>{method.upper()}</b> {escape(path)} "
+                f"<i>{escape(summary)}</i></summary><div>"
                 f"<p>{escape(about)}</p>{_parameters(operation)}{_body(operation)}"
                 f"{_responses(operation)}</div></details>"
             )
