@@ -21,9 +21,9 @@ from benchmarks import _harness as harness  # isort: skip  first: it cleans the 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from nextup.algorithms import topk
-from nextup.algorithms.als import ImplicitALS
 from nextup.algorithms.interactions import Interactions
+from nextup.algorithms.lists import topk
+from nextup.algorithms.models.als import ImplicitALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

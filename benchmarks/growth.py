@@ -16,7 +16,7 @@ import time
 
 from benchmarks import _harness as harness
 
-from nextup.algorithms.als import ImplicitALS
+from nextup.algorithms.models.als import ImplicitALS
 
 EPOCHS = 3
 ALLOWANCE = 3.0  # peak memory may be so many times the interactions' own

@@ -23,16 +23,16 @@ from benchmarks import _harness as harness  # isort: skip  first: it cleans the 
 
 import numpy as np
 
-from nextup.algorithms import models
-from nextup.algorithms.blend_weights import fit_weights
-from nextup.algorithms.blending import BlendModel
-from nextup.algorithms.evaluation import evaluate
-from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.splits import (
+from nextup.algorithms.evaluation.evaluate import evaluate
+from nextup.algorithms.evaluation.splits import (
     random_holdout,
     select_people,
     strong_generalisation_split,
 )
+from nextup.algorithms.interactions import Interactions
+from nextup.algorithms.models import by_name as models
+from nextup.algorithms.models.blend_weights import fit_weights
+from nextup.algorithms.models.blending import BlendModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

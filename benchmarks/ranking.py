@@ -18,9 +18,9 @@ from benchmarks import _harness as harness  # isort: skip  first: it cleans the 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from nextup.algorithms import topk
-from nextup.algorithms.als import FactorModel, ImplicitALS
 from nextup.algorithms.interactions import History, Interactions
+from nextup.algorithms.lists import topk
+from nextup.algorithms.models.als import FactorModel, ImplicitALS
 
 LIMIT = 100
 FOLD_IN_GOALS = {64: 20e-6, 128: 40e-6, 256: 60e-6}  # seconds for a history of 100 items

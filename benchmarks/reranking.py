@@ -21,28 +21,28 @@ from benchmarks import _harness as harness  # isort: skip  first: it cleans the 
 
 import numpy as np
 
-from nextup.algorithms.als import ImplicitALS
-from nextup.algorithms.audience import AudienceConfig, simulate
-from nextup.algorithms.blend_weights import fit_weights
+from nextup.algorithms.audience.simulate import AudienceConfig, simulate
 from nextup.algorithms.components import Ranking
-from nextup.algorithms.content import Content, ItemTerms
-from nextup.algorithms.ease import Ease
-from nextup.algorithms.evaluation import rank_everyone
-from nextup.algorithms.item_item import ItemItem
-from nextup.algorithms.metrics import ndcg
-from nextup.algorithms.popularity import Popularity
-from nextup.algorithms.ranking_examples import (
+from nextup.algorithms.evaluation.evaluate import rank_everyone
+from nextup.algorithms.evaluation.metrics import ndcg
+from nextup.algorithms.evaluation.splits import select_people
+from nextup.algorithms.evaluation.statistics import bootstrap_interval, paired_difference
+from nextup.algorithms.models.als import ImplicitALS
+from nextup.algorithms.models.blend_weights import fit_weights
+from nextup.algorithms.models.content import Content, ItemTerms
+from nextup.algorithms.models.ease import Ease
+from nextup.algorithms.models.item_item import ItemItem
+from nextup.algorithms.models.popularity import Popularity
+from nextup.algorithms.reranking.examples import (
     TouchLog,
     examples_over,
     look,
     question_moments,
     without,
 )
-from nextup.algorithms.ranking_features import ItemStatistics, RankingFeatures
-from nextup.algorithms.ranking_traits import ItemTraits
-from nextup.algorithms.reranking import Reranker
-from nextup.algorithms.splits import select_people
-from nextup.algorithms.statistics import bootstrap_interval, paired_difference
+from nextup.algorithms.reranking.features import ItemStatistics, RankingFeatures
+from nextup.algorithms.reranking.reranker import Reranker
+from nextup.algorithms.reranking.traits import ItemTraits
 from nextup.services.sample import sample_items
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _tuned(
     task: Task, moment: int, models: Mapping[str, Fitted], known: Interactions
 ) -> np.ndarray:
     """The lists of a blend whose weights were found at the latest moment before the cut."""
-    from nextup.algorithms.blending import BlendModel  # noqa: PLC0415
+    from nextup.algorithms.models.blending import BlendModel  # noqa: PLC0415
 
     past = task.log.between(None, moment)
     after = without(task.log.between(moment, moment + task.horizon), past)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nextup.algorithms.audience import AudienceConfig
+from nextup.algorithms.audience.simulate import AudienceConfig
 from nextup.bootstrap import Platform, open_platform
 from nextup.entrypoints.cli.context import context_of
 from nextup.services.pipeline import run_pipeline

@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from nextup.algorithms import models
 from nextup.algorithms.components import Explains, FindsSimilar, RanksEveryone
-from nextup.algorithms.content import ItemTerms
-from nextup.algorithms.evaluation import rank_everyone
+from nextup.algorithms.evaluation.evaluate import rank_everyone
 from nextup.algorithms.interactions import History, Interactions
+from nextup.algorithms.models import by_name as models
+from nextup.algorithms.models.content import ItemTerms
 from nextup.domain.errors import InvalidInput
 
 N_USERS, N_ITEMS = 40, 30

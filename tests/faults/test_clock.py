@@ -80,7 +80,7 @@ def test_a_day_that_is_run_before_the_last_one(halfway: Path) -> None:
         current = platform.control.current_model()
         lists = platform.recommendation_store.current()
     assert str(current).startswith(DAY.isoformat())
-    assert lists == current
+    assert str(lists).startswith(str(current))
     succeed(halfway, *PIPELINE)
     with opened(halfway) as platform:
         assert platform.control.current_model() == current

@@ -123,8 +123,9 @@ def _typed(block: str, *, shape: bool) -> list[Typed]:
 
 
 def _bare(line: str) -> str:
-    """Without the frame of a table, and with single spaces."""
-    return " ".join(re.sub("[│┃]", " | ", line.translate(_FRAME)).split())
+    """Without the frame of a table, with single spaces, and with one hash for all."""
+    plain = re.sub("[│┃]", " | ", line.translate(_FRAME))
+    return " ".join(re.sub(r"\b[0-9a-f]{8}\b", "0a1b2c3d", plain).split())
 
 
 def _loose(line: str) -> str:

@@ -9,7 +9,7 @@ import click
 import pytest
 import typer.main
 
-from nextup.algorithms.models import component
+from nextup.algorithms.models.by_name import component
 from nextup.entrypoints.cli.app import app
 from nextup.services.settings_reference import SettingReference, example_toml, reference
 from nextup.settings import load_settings

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import httpx
 import numpy as np
 
-from nextup.algorithms import models
 from nextup.algorithms.interactions import Interactions
+from nextup.algorithms.models import by_name as models
 from nextup.bootstrap import Platform, open_platform
 from nextup.domain.items import Item
 from nextup.domain.operations import ModelRecord

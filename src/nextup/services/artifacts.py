@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from nextup.algorithms import models
+from nextup.algorithms.models import by_name as models
 from nextup.domain.errors import ConfigurationError, CorruptData, InvalidInput, NotFound
 from nextup.ports.files import SupportsLocalPath
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextup.algorithms.evaluation import Evaluation, compare, evaluate_ranking
-from nextup.algorithms.fusion import fuse
+from nextup.algorithms.evaluation.evaluate import Evaluation, compare, evaluate_ranking
+from nextup.algorithms.lists.fusion import fuse
 from nextup.domain.errors import Conflict
 from nextup.services.evaluation_document import describe, say_difference
 from nextup.services.held_out import by_people, by_time, everybody
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nextup.algorithms.components import Fitted, Ranking
-    from nextup.algorithms.statistics import Difference
+    from nextup.algorithms.evaluation.statistics import Difference
     from nextup.ports.engine import Engine
     from nextup.ports.lake import AsOf
     from nextup.services.dataset import ItemFacts

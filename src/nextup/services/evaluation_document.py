@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextup.algorithms.evaluation import Evaluation, compare
-from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.metrics import ndcg, recall
-from nextup.algorithms.statistics import (
+from nextup.algorithms.evaluation.evaluate import Evaluation, compare
+from nextup.algorithms.evaluation.metrics import ndcg, recall
+from nextup.algorithms.evaluation.statistics import (
     Difference,
     bootstrap_interval,
     item_segments,
     paired_difference,
 )
+from nextup.algorithms.interactions import Interactions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from nextup.algorithms.statistics import Interval
+    from nextup.algorithms.evaluation.statistics import Interval
     from nextup.services.dataset import ItemFacts
     from nextup.services.evaluate import Tried
     from nextup.services.held_out import HeldOut

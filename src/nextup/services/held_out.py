@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import narwhals as nw
 import numpy as np
 
-from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.splits import (
+from nextup.algorithms.evaluation.splits import (
     leave_last_out,
     select_people,
     strong_generalisation_split,
 )
+from nextup.algorithms.interactions import Interactions
 from nextup.domain import tables as t
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import from_microseconds

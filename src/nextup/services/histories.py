@@ -85,7 +85,9 @@ def _histories(engine: Engine, report: Report | None) -> Iterator[tuple[str, Seq
 
 def _by_person(rows: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[tuple[str, Sequence[Touch]]]:
     users = rows[t.USER_ID]
-    starts = np.flatnonzero(np.r_[True, users[1:] != users[:-1]]).tolist() if len(users) else []
+    if not len(users):  # nobody did anything but see impressions
+        return
+    starts = np.flatnonzero(np.r_[True, users[1:] != users[:-1]]).tolist()
     for start, stop in zip(starts, [*starts[1:], len(users)], strict=True):
         yield str(users[start]), _touches(rows, slice(start, stop))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextup.algorithms.evaluation import compare
+from nextup.algorithms.evaluation.evaluate import compare
 from nextup.services.evaluate import learn, measure
 from nextup.services.evaluation_document import difference_figures, figures
 from nextup.services.held_out import by_time
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from nextup.algorithms.statistics import Difference
+    from nextup.algorithms.evaluation.statistics import Difference
     from nextup.ports.engine import Engine
     from nextup.ports.lake import AsOf
     from nextup.services.dataset import ItemFacts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextup.algorithms.components import KnowsPeople
-from nextup.algorithms.fusion import blended, fuse
+from nextup.algorithms.lists.fusion import blended, fuse
 from nextup.domain import tables as t
 from nextup.domain.errors import Conflict
 from nextup.domain.operations import Generation
@@ -21,7 +21,7 @@ from nextup.services.dataset import load_dataset
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from nextup.algorithms.fusion import Fused
+    from nextup.algorithms.lists.fusion import Fused
     from nextup.ports.control import Control
     from nextup.ports.engine import Engine
     from nextup.ports.recommendation_store import RecommendationStore

@@ -10,7 +10,7 @@ import tomllib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nextup.algorithms import models as known_models
+from nextup.algorithms.models import by_name as known_models
 from nextup.domain.errors import ConfigurationError, InvalidInput, NotFound
 from nextup.services.train import POPULARITY, TRENDING, Recipe
 from nextup.settings import BLEND, MODELS

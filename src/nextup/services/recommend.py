@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from nextup.algorithms.selection import best_items
+from nextup.algorithms.lists.selection import best_items
 from nextup.domain.recommendations import Level, ServedList
 from nextup.services.recommending.blend import blend
 from nextup.services.recommending.diversify import diversify

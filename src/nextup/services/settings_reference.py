@@ -13,7 +13,7 @@ import tokenize
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nextup.algorithms import models
+from nextup.algorithms.models import by_name as models
 from nextup.settings import BLEND, MODELS, Section, Settings
 
 if TYPE_CHECKING:

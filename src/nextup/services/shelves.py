@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nextup.algorithms.components import FindsSimilar
-from nextup.algorithms.selection import best_items
+from nextup.algorithms.lists.selection import best_items
 from nextup.domain.errors import BackendUnavailable, InvalidInput, NotFound
 from nextup.domain.recommendations import Level
 from nextup.services.recommending import sources

@@ -6,7 +6,7 @@ import hashlib
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from nextup.algorithms.audience import simulate as simulate_audience
+from nextup.algorithms.audience.simulate import simulate as simulate_audience
 from nextup.domain.errors import Conflict
 from nextup.domain.events import Event, from_microseconds
 from nextup.services.sample import sample_items
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from nextup.algorithms.audience import Audience, AudienceConfig
+    from nextup.algorithms.audience.simulate import Audience, AudienceConfig
     from nextup.domain.items import Item
     from nextup.ports.catalog import Catalog
     from nextup.ports.event_log import EventLog

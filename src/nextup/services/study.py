@@ -20,13 +20,13 @@ import msgspec
 import numpy as np
 
 from nextup.algorithms.components import Ranking
-from nextup.algorithms.search_spaces import OneOf, Whole
+from nextup.algorithms.models.search_spaces import OneOf, Whole
 from nextup.domain.errors import ConfigurationError, CorruptData, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nextup.algorithms.search_spaces import Dimension
+    from nextup.algorithms.models.search_spaces import Dimension
     from nextup.ports.files import Files
 
 FOLDER = "tune"

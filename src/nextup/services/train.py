@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nextup import __version__
-from nextup.algorithms import models
-from nextup.algorithms.content import ItemTerms, title_words
+from nextup.algorithms.models import by_name as models
+from nextup.algorithms.models.content import ItemTerms, title_words
 from nextup.domain.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:

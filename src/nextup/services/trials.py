@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextup.algorithms import models as known_models
-from nextup.algorithms.evaluation import rank_everyone
-from nextup.algorithms.metrics import ndcg
-from nextup.algorithms.search_spaces import SPACES, first_look, inside
+from nextup.algorithms.evaluation.evaluate import rank_everyone
+from nextup.algorithms.evaluation.metrics import ndcg
+from nextup.algorithms.models import by_name as known_models
+from nextup.algorithms.models.search_spaces import SPACES, first_look, inside
 from nextup.domain.errors import NextupError
 from nextup.services.evaluate import size_of
 from nextup.services.study import Journal, Search, Trial

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextup import __version__
-from nextup.algorithms.evaluation import compare
-from nextup.algorithms.search_spaces import SPACES, searchable
+from nextup.algorithms.evaluation.evaluate import compare
+from nextup.algorithms.models.search_spaces import SPACES, searchable
 from nextup.domain.errors import Conflict, InvalidInput
 from nextup.services.evaluate import learn, measure
 from nextup.services.evaluation_document import difference_figures, figures, say_difference

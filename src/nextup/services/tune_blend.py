@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nextup.algorithms.blend_weights import blends_of_rankings
+from nextup.algorithms.models.blend_weights import blends_of_rankings
 from nextup.services.train import POPULARITY
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from nextup.algorithms import components, native
-from nextup.algorithms.als import FactorModel, ImplicitALS
-from nextup.algorithms.explicit_als import ExplicitALS, RatingModel
 from nextup.algorithms.interactions import History, Interactions
+from nextup.algorithms.models.als import FactorModel, ImplicitALS
+from nextup.algorithms.models.explicit_als import ExplicitALS, RatingModel
 from nextup.algorithms.native import twins
 from nextup.domain.errors import InvalidInput
 

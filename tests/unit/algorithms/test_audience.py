@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextup.algorithms.audience import SHOWCASE, AudienceConfig, simulate
-from nextup.algorithms.tastes import TASTES, matches
+from nextup.algorithms.audience.simulate import SHOWCASE, AudienceConfig, simulate
+from nextup.algorithms.audience.tastes import TASTES, matches
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import to_microseconds
 from nextup.domain.items import Item

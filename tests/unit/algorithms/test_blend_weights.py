@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextup.algorithms.blend_weights import blends_of_rankings
 from nextup.algorithms.components import Ranking
-from nextup.algorithms.fusion import fuse
+from nextup.algorithms.evaluation.metrics import ndcg
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.metrics import ndcg
-from nextup.algorithms.topk import best_of_rows
+from nextup.algorithms.lists.fusion import fuse
+from nextup.algorithms.lists.topk import best_of_rows
+from nextup.algorithms.models.blend_weights import blends_of_rankings
 from nextup.domain.errors import InvalidInput
 
 PEOPLE, ITEMS = 60, 40

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextup.algorithms import models
-from nextup.algorithms.blend_weights import fit_weights
-from nextup.algorithms.blending import Blend, BlendModel, Part, blend_scores, rescaled
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.popularity import Popularity, PopularityModel
+from nextup.algorithms.models import by_name as models
+from nextup.algorithms.models.blend_weights import fit_weights
+from nextup.algorithms.models.blending import Blend, BlendModel, Part, blend_scores, rescaled
+from nextup.algorithms.models.popularity import Popularity, PopularityModel
 from nextup.domain.errors import InvalidInput
 
 PARTS = (Part("popularity", 1.0), Part("spectral", 2.0, {"factors": 4}))

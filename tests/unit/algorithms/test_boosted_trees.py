@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextup.algorithms.boosted_trees import BoostedTrees
+from nextup.algorithms.reranking.boosted_trees import BoostedTrees
 from nextup.domain.errors import CorruptData, InvalidInput
 
 TEXT = """tree
@@ -50,7 +50,7 @@ def test_no_rows_and_many(monkeypatch):
     trees = BoostedTrees.from_text(TEXT)
     assert trees.score(ROWS[:0]).tolist() == []
     whole = trees.score(ROWS)
-    monkeypatch.setattr("nextup.algorithms.boosted_trees.BLOCK_ROWS", 3)
+    monkeypatch.setattr("nextup.algorithms.reranking.boosted_trees.BLOCK_ROWS", 3)
     assert np.array_equal(trees.score(ROWS), whole)
 
 

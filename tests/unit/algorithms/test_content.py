@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextup.algorithms.content import Content, ItemTerms, title_words
 from nextup.algorithms.interactions import History, Interactions
+from nextup.algorithms.models.content import Content, ItemTerms, title_words
 from nextup.domain.errors import InvalidInput
 
 FILMS = {

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextup.algorithms.covisitation import Covisitation
 from nextup.algorithms.interactions import History, Interactions
+from nextup.algorithms.models.covisitation import Covisitation
 from nextup.domain.errors import InvalidInput
 
 DAY = 86_400

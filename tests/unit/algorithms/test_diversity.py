@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextup.algorithms.diversity import (
+from nextup.algorithms.lists.diversity import (
     calibrated,
     determinantal,
     divergence,

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextup.algorithms import ease
-from nextup.algorithms.ease import Ease
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.sparse_ease import SparseEase, SparseEaseModel
+from nextup.algorithms.models import ease
+from nextup.algorithms.models.ease import Ease
+from nextup.algorithms.models.sparse_ease import SparseEase, SparseEaseModel
 from nextup.domain.errors import InvalidInput
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextup.algorithms.emphasis import Emphasis
 from nextup.algorithms.interactions import Interactions
+from nextup.algorithms.models.emphasis import Emphasis
 
 touches = st.lists(
     st.tuples(

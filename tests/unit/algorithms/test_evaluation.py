@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextup.algorithms.evaluation import compare, evaluate, rank_everyone
+from nextup.algorithms.evaluation.evaluate import compare, evaluate, rank_everyone
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.popularity import Popularity, PopularityModel
+from nextup.algorithms.models.popularity import Popularity, PopularityModel
 from nextup.domain.errors import InvalidInput
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextup.algorithms.exploration import explore, newness, self_normalised_estimate
+from nextup.algorithms.lists.exploration import explore, newness, self_normalised_estimate
 from nextup.domain.errors import InvalidInput
 
 RANKED = np.array([1, 2, 3, 4], np.int32)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextup.algorithms import fusion
-from nextup.algorithms.fusion import fuse, fuse_blocks
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.popularity import PopularityModel
+from nextup.algorithms.lists import fusion
+from nextup.algorithms.lists.fusion import fuse, fuse_blocks
+from nextup.algorithms.models.popularity import PopularityModel
 from nextup.domain.errors import InvalidInput
 
 TINY = np.finfo(np.float32).tiny

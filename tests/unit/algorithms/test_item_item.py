@@ -5,7 +5,7 @@ import pytest
 
 from nextup.algorithms import components, native
 from nextup.algorithms.interactions import History, Interactions
-from nextup.algorithms.item_item import ItemItem, ItemItemModel
+from nextup.algorithms.models.item_item import ItemItem, ItemItemModel
 from nextup.algorithms.native import twins
 from nextup.domain.errors import InvalidInput
 

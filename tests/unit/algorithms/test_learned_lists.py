@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nextup.algorithms.boosted_trees import BoostedTrees
-from nextup.algorithms.fusion import fuse
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.item_item import ItemItem
-from nextup.algorithms.learned_lists import learned_lists, learned_totals
-from nextup.algorithms.popularity import Popularity
-from nextup.algorithms.ranking_features import ItemStatistics, RankingFeatures
-from nextup.algorithms.reranking import FittedReranker
+from nextup.algorithms.lists.fusion import fuse
+from nextup.algorithms.models.item_item import ItemItem
+from nextup.algorithms.models.popularity import Popularity
+from nextup.algorithms.reranking.boosted_trees import BoostedTrees
+from nextup.algorithms.reranking.features import ItemStatistics, RankingFeatures
+from nextup.algorithms.reranking.learned_lists import learned_lists, learned_totals
+from nextup.algorithms.reranking.reranker import FittedReranker
 from nextup.domain.errors import InvalidInput
 
 NOW = 1000
@@ -97,7 +97,7 @@ def test_blocks_of_people_change_nothing(monkeypatch):
     unwanted = np.sort(np.arange(N_USERS) * N_ITEMS + 1)
     whole = lists(LEARNED, unwanted=unwanted)
     assert not (whole.ranking.items == 1).any()
-    monkeypatch.setattr("nextup.algorithms.learned_lists.BLOCK_PEOPLE", 7)
+    monkeypatch.setattr("nextup.algorithms.reranking.learned_lists.BLOCK_PEOPLE", 7)
     again = lists(LEARNED, unwanted=unwanted)
     assert np.array_equal(again.ranking.items, whole.ranking.items)
     assert np.array_equal(again.sources, whole.sources)

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
-from nextup.algorithms.emphasis import Emphasis
 from nextup.algorithms.interactions import History
-from nextup.algorithms.linear_items import (
+from nextup.algorithms.models.emphasis import Emphasis
+from nextup.algorithms.models.linear_items import (
     LinearItemModel,
     by_row_blocks,
     strongest,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextup.algorithms import metrics
 from nextup.algorithms.components import Ranking
+from nextup.algorithms.evaluation import metrics
 from nextup.algorithms.interactions import Interactions
 from nextup.domain.errors import InvalidInput
 

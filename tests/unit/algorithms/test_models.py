@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from nextup.algorithms import models
-from nextup.algorithms.trending import Trending
+from nextup.algorithms.models import by_name as models
+from nextup.algorithms.models.trending import Trending
 from nextup.domain.errors import InvalidInput
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nextup.algorithms.interactions import History, Interactions
-from nextup.algorithms.next_item import NextItem
+from nextup.algorithms.models.next_item import NextItem
 from nextup.domain.errors import InvalidInput
 
 

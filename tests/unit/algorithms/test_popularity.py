@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nextup.algorithms.interactions import History, Interactions
-from nextup.algorithms.popularity import Popularity
+from nextup.algorithms.models.popularity import Popularity
 from nextup.domain.errors import InvalidInput
 
 

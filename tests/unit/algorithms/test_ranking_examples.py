@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.item_item import ItemItem
-from nextup.algorithms.popularity import Popularity
-from nextup.algorithms.ranking_examples import (
+from nextup.algorithms.models.item_item import ItemItem
+from nextup.algorithms.models.popularity import Popularity
+from nextup.algorithms.reranking.examples import (
     TouchLog,
     examples_at,
     examples_over,
@@ -17,8 +17,8 @@ from nextup.algorithms.ranking_examples import (
     question_moments,
     without,
 )
-from nextup.algorithms.ranking_features import ItemStatistics, RankingFeatures
-from nextup.algorithms.ranking_traits import ItemTraits
+from nextup.algorithms.reranking.features import ItemStatistics, RankingFeatures
+from nextup.algorithms.reranking.traits import ItemTraits
 from nextup.domain.errors import InvalidInput
 
 N_USERS, N_ITEMS = 6, 9

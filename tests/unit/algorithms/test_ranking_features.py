@@ -6,9 +6,9 @@ from scipy import sparse
 
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.ranking_candidates import candidates_of
-from nextup.algorithms.ranking_features import ItemStatistics, RankingFeatures
-from nextup.algorithms.ranking_traits import NEVER_DAYS, ItemTraits
+from nextup.algorithms.reranking.candidates import candidates_of
+from nextup.algorithms.reranking.features import ItemStatistics, RankingFeatures
+from nextup.algorithms.reranking.traits import NEVER_DAYS, ItemTraits
 from nextup.domain.errors import InvalidInput
 
 DAY = 86_400
@@ -137,7 +137,7 @@ def test_blocks_of_people_change_nothing(asked, monkeypatch):
     features, _, past = asked
     genres, items = features.traits["genres"], np.array([[0, 3, -1], [4, 2, 1]], np.int32)
     whole = genres.fit(items, past, np.array([NOW, NOW]))
-    monkeypatch.setattr("nextup.algorithms.ranking_traits.BLOCK_BYTES", 1)
+    monkeypatch.setattr("nextup.algorithms.reranking.traits.BLOCK_BYTES", 1)
     assert np.array_equal(genres.fit(items, past, np.array([NOW, NOW])), whole)
 
 

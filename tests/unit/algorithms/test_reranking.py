@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nextup.algorithms import reranking
 from nextup.algorithms.components import Ranking
+from nextup.algorithms.evaluation.metrics import ndcg
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.metrics import ndcg
-from nextup.algorithms.ranking_candidates import Candidates
-from nextup.algorithms.ranking_examples import Examples
-from nextup.algorithms.ranking_features import ItemStatistics, RankingFeatures
-from nextup.algorithms.ranking_traits import ItemTraits
-from nextup.algorithms.ranking_weights import question_ndcg
-from nextup.algorithms.reranking import FittedReranker, Reranker
+from nextup.algorithms.reranking import reranker as reranking
+from nextup.algorithms.reranking.candidates import Candidates
+from nextup.algorithms.reranking.examples import Examples
+from nextup.algorithms.reranking.features import ItemStatistics, RankingFeatures
+from nextup.algorithms.reranking.reranker import FittedReranker, Reranker
+from nextup.algorithms.reranking.traits import ItemTraits
+from nextup.algorithms.reranking.weights import question_ndcg
 from nextup.domain.errors import ConfigurationError, InvalidInput
 
 NOW = 1000

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextup.algorithms import models
-from nextup.algorithms.search_spaces import (
+from nextup.algorithms.models import by_name as models
+from nextup.algorithms.models.search_spaces import (
     SPACES,
     OneOf,
     Whole,

@@ -6,9 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nextup.algorithms import selection
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.selection import best_items, best_rows, rank_in_blocks, rank_in_one_order
+from nextup.algorithms.lists import selection
+from nextup.algorithms.lists.selection import (
+    best_items,
+    best_rows,
+    rank_in_blocks,
+    rank_in_one_order,
+)
 from nextup.domain.errors import InvalidInput
 
 few_values = st.sampled_from([0.0, 1.0, 2.0, -1.0, -np.inf])  # many ties

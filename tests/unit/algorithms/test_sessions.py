@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextup.algorithms import sessions
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.sessions import pair_counts
+from nextup.algorithms.models import sessions
+from nextup.algorithms.models.sessions import pair_counts
 
 PLAIN = {"span": 10, "gap_seconds": 100, "lag_decay": 1.0, "half_life_seconds": math.inf}
 

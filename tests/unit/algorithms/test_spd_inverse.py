@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextup.algorithms.spd_inverse import invert_in_place
+from nextup.algorithms.models.spd_inverse import invert_in_place
 from nextup.domain.errors import InvalidInput
 
 

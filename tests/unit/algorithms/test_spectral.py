@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.spectral import Spectral, leading_right_vectors
+from nextup.algorithms.models.spectral import Spectral, leading_right_vectors
 from nextup.domain.errors import InvalidInput
 
 

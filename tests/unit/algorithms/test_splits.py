@@ -5,8 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.splits import (
+from nextup.algorithms.evaluation.splits import (
     TimeSplit,
     check_no_future,
     global_time_split,
@@ -15,6 +14,7 @@ from nextup.algorithms.splits import (
     select_people,
     strong_generalisation_split,
 )
+from nextup.algorithms.interactions import Interactions
 from nextup.domain.errors import InvalidInput
 
 touches = st.lists(

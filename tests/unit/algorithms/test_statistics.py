@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.statistics import (
+from nextup.algorithms.evaluation.statistics import (
     bootstrap_interval,
     by_segment,
     item_segments,
     paired_difference,
     people_segments,
 )
+from nextup.algorithms.interactions import Interactions
 from nextup.domain.errors import InvalidInput
 
 

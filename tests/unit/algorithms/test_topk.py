@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextup.algorithms import native, topk
+from nextup.algorithms import native
 from nextup.algorithms.interactions import Interactions
+from nextup.algorithms.lists import topk
 from nextup.algorithms.native import twins
 from nextup.domain.errors import InvalidInput
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextup.algorithms.interactions import History, Interactions
-from nextup.algorithms.trending import (
+from nextup.algorithms.models.trending import (
     Trending,
     decayed_buckets,
     decayed_counts,

@@ -12,7 +12,7 @@ import numpy as np
 from nextup.adapters.online_state.memory import MemoryOnlineState
 from nextup.adapters.recommendation_store.memory import MemoryRecommendationStore
 from nextup.algorithms.components import Neighbours
-from nextup.algorithms.popularity import PopularityModel
+from nextup.algorithms.models.popularity import PopularityModel
 from nextup.domain.errors import BackendUnavailable
 from nextup.domain.events import LogRow, to_microseconds
 from nextup.domain.items import Item

@@ -11,7 +11,7 @@ import pytest
 
 from nextup.adapters.files.local import LocalFiles
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.models import component
+from nextup.algorithms.models.by_name import component
 from nextup.domain.errors import ConfigurationError, CorruptData, NextupError, NotFound
 from nextup.services.artifacts import FOLDER, Artifact, load_artifact, save_artifact
 

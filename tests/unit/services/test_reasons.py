@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tests.unit.services.serving_world import NOW, World, make_items
 
-from nextup.algorithms import models
 from nextup.algorithms.interactions import Interactions
+from nextup.algorithms.models import by_name as models
 from nextup.domain.recommendations import Touch
 from nextup.services.artifacts import Artifact
 from nextup.services.recommending import sources

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nextup.algorithms.audience import AudienceConfig
+from nextup.algorithms.audience.simulate import AudienceConfig
 from nextup.bootstrap import open_platform
 from nextup.domain.errors import Conflict
 from nextup.domain.events import START, EventType, from_microseconds

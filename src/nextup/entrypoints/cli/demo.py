@@ -124,7 +124,7 @@ def _simulate(
 ) -> Simulated:
     from datetime import UTC, datetime
 
-    from nextup.algorithms.audience import AudienceConfig
+    from nextup.algorithms.audience.simulate import AudienceConfig
     from nextup.entrypoints.cli.context import parse_day
     from nextup.services.simulate import simulate as simulate_audience
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextup.algorithms.diversity import maximal_marginal_relevance
+from nextup.algorithms.lists.diversity import maximal_marginal_relevance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

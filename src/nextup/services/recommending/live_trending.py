@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nextup.algorithms.trending import decayed_counts
+from nextup.algorithms.models.trending import decayed_counts
 from nextup.domain.errors import BackendUnavailable
 
 if TYPE_CHECKING:

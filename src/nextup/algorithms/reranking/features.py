@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from nextup.algorithms.inputs import check_limit
-from nextup.algorithms.ranking_traits import (
+from nextup.algorithms.models.trending import decayed_counts
+from nextup.algorithms.reranking.traits import (
     NEVER_AT,
     NEVER_DAYS,
     TRAIT_NAMES,
     ItemTraits,
     days_between,
 )
-from nextup.algorithms.trending import decayed_counts
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from nextup.algorithms.interactions import Interactions
-    from nextup.algorithms.ranking_candidates import Candidates
+    from nextup.algorithms.reranking.candidates import Candidates
 
     Floats = NDArray[np.float32]
 

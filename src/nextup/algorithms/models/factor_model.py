@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from nextup.algorithms import native, topk
+from nextup.algorithms import native
 from nextup.algorithms.inputs import (
     check_history,
     check_item,
     check_items,
     check_people,
 )
+from nextup.algorithms.lists import topk
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextup.algorithms.components import RanksEveryone
-from nextup.algorithms.inputs import check_limit, check_people
-from nextup.algorithms.metrics import (
+from nextup.algorithms.evaluation.metrics import (
     PER_PERSON,
     coverage,
     gini,
@@ -17,9 +16,8 @@ from nextup.algorithms.metrics import (
     novelty,
     popularity_bias,
 )
-from nextup.algorithms.selection import rank_in_blocks
-from nextup.algorithms.splits import select_people
-from nextup.algorithms.statistics import (
+from nextup.algorithms.evaluation.splits import select_people
+from nextup.algorithms.evaluation.statistics import (
     Difference,
     Interval,
     bootstrap_interval,
@@ -27,6 +25,8 @@ from nextup.algorithms.statistics import (
     paired_difference,
     people_segments,
 )
+from nextup.algorithms.inputs import check_limit, check_people
+from nextup.algorithms.lists.selection import rank_in_blocks
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nextup.algorithms.tastes import TASTES, links
+from nextup.algorithms.audience.tastes import TASTES, links
 from nextup.domain.events import EventType
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextup.algorithms.behaviour import (
+from nextup.algorithms.audience.behaviour import (
     CHAIN,
     DAY_SECONDS,
     SHOWCASE,
@@ -25,7 +25,7 @@ from nextup.algorithms.behaviour import (
     draw_visits,
     timetable,
 )
-from nextup.algorithms.tastes import TASTES, matches
+from nextup.algorithms.audience.tastes import TASTES, matches
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import EventType, to_microseconds
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from nextup.algorithms.behaviour import Floats, Ints, Outcomes, Sessions, Visits
+    from nextup.algorithms.audience.behaviour import Floats, Ints, Outcomes, Sessions, Visits
     from nextup.domain.items import Item
 
 

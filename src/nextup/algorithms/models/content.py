@@ -13,7 +13,6 @@ import numpy as np
 from scipy import sparse
 
 from nextup.algorithms.components import Neighbours
-from nextup.algorithms.emphasis import Emphasis
 from nextup.algorithms.inputs import (
     check_history,
     check_item,
@@ -21,7 +20,8 @@ from nextup.algorithms.inputs import (
     check_not_negative,
     check_people,
 )
-from nextup.algorithms.selection import best_items, rank_in_blocks
+from nextup.algorithms.lists.selection import best_items, rank_in_blocks
+from nextup.algorithms.models.emphasis import Emphasis
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:

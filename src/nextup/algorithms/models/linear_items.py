@@ -9,9 +9,9 @@ import numpy as np
 from scipy import sparse
 
 from nextup.algorithms.components import Neighbours
-from nextup.algorithms.emphasis import Emphasis
 from nextup.algorithms.inputs import check_history, check_item, check_items, check_people
-from nextup.algorithms.selection import best_items, rank_in_blocks
+from nextup.algorithms.lists.selection import best_items, rank_in_blocks
+from nextup.algorithms.models.emphasis import Emphasis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -90,4 +90,4 @@ def _entry(name: str) -> Entry:
 
 
 def _module(entry: Entry) -> object:
-    return import_module(f"nextup.algorithms.{entry.module}")
+    return import_module(f"nextup.algorithms.models.{entry.module}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.inputs import check_limit
-from nextup.algorithms.topk import best, best_of_rows
+from nextup.algorithms.lists.topk import best, best_of_rows
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from nextup.algorithms.boosted_trees import BoostedTrees
+from nextup.algorithms.evaluation.statistics import paired_difference
 from nextup.algorithms.inputs import check_limit, check_not_negative, check_positive, check_share
-from nextup.algorithms.ranking_features import ItemStatistics, RankingFeatures
-from nextup.algorithms.ranking_traits import ItemTraits
-from nextup.algorithms.ranking_weights import added, question_ndcg, weights_from
-from nextup.algorithms.statistics import paired_difference
+from nextup.algorithms.reranking.boosted_trees import BoostedTrees
+from nextup.algorithms.reranking.features import ItemStatistics, RankingFeatures
+from nextup.algorithms.reranking.traits import ItemTraits
+from nextup.algorithms.reranking.weights import added, question_ndcg, weights_from
 from nextup.domain.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nextup.algorithms.ranking_candidates import Candidates
-    from nextup.algorithms.ranking_examples import Examples
-    from nextup.algorithms.statistics import Difference
+    from nextup.algorithms.evaluation.statistics import Difference
+    from nextup.algorithms.reranking.candidates import Candidates
+    from nextup.algorithms.reranking.examples import Examples
 
 PROOF_SHARE = 0.3  # of the people prove it where all questions are of one moment
 STOP_SHARE = 0.3  # of the earlier people say when to stop; proof on them would flatter the trees

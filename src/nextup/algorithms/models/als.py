@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nextup.algorithms import native
-from nextup.algorithms.factor_model import FactorModel, Objective
 from nextup.algorithms.inputs import check_not_negative, check_positive, require_touches
+from nextup.algorithms.models.factor_model import FactorModel, Objective
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

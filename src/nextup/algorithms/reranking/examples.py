@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from nextup.algorithms.components import Ranking
-from nextup.algorithms.evaluation import rank_everyone
+from nextup.algorithms.evaluation.evaluate import rank_everyone
+from nextup.algorithms.evaluation.metrics import hits
+from nextup.algorithms.evaluation.splits import select_people
 from nextup.algorithms.inputs import check_people, check_positive
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.metrics import hits
-from nextup.algorithms.ranking_candidates import candidates_of
-from nextup.algorithms.ranking_features import ItemStatistics, check_past
-from nextup.algorithms.splits import select_people
+from nextup.algorithms.reranking.candidates import candidates_of
+from nextup.algorithms.reranking.features import ItemStatistics, check_past
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from nextup.algorithms.components import Fitted
-    from nextup.algorithms.ranking_candidates import Candidates
-    from nextup.algorithms.ranking_features import RankingFeatures
+    from nextup.algorithms.reranking.candidates import Candidates
+    from nextup.algorithms.reranking.features import RankingFeatures
 
     FitSources = Callable[[Interactions], Mapping[str, Fitted]]
     """Trains every source on a past, by name."""

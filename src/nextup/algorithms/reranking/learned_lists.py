@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextup.algorithms.components import Ranking
-from nextup.algorithms.evaluation import rank_everyone
-from nextup.algorithms.fusion import Fused
+from nextup.algorithms.evaluation.evaluate import rank_everyone
 from nextup.algorithms.inputs import check_limit
 from nextup.algorithms.interactions import Interactions
-from nextup.algorithms.ranking_candidates import Candidates, candidates_of
-from nextup.algorithms.selection import people_between
-from nextup.algorithms.topk import best_of_rows
+from nextup.algorithms.lists.fusion import Fused
+from nextup.algorithms.lists.selection import people_between
+from nextup.algorithms.lists.topk import best_of_rows
+from nextup.algorithms.reranking.candidates import Candidates, candidates_of
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nextup.algorithms.components import Fitted
     from nextup.algorithms.interactions import History
-    from nextup.algorithms.reranking import FittedReranker
+    from nextup.algorithms.reranking.reranker import FittedReranker
 
 BLOCK_PEOPLE = 1024  # whose features are held at a time: about 30 MB at 200 candidates
 

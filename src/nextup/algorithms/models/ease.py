@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from nextup.algorithms.emphasis import Emphasis
 from nextup.algorithms.inputs import (
     check_history,
     check_item,
@@ -18,9 +17,10 @@ from nextup.algorithms.inputs import (
     check_positive,
     require_touches,
 )
-from nextup.algorithms.selection import best_items, rank_in_blocks
-from nextup.algorithms.sparse_ease import SparseEase, SparseEaseModel
-from nextup.algorithms.spd_inverse import invert_in_place
+from nextup.algorithms.lists.selection import best_items, rank_in_blocks
+from nextup.algorithms.models.emphasis import Emphasis
+from nextup.algorithms.models.sparse_ease import SparseEase, SparseEaseModel
+from nextup.algorithms.models.spd_inverse import invert_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

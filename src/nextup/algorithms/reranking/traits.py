@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 from scipy import sparse
 
-from nextup.algorithms.emphasis import Emphasis
 from nextup.algorithms.inputs import check_people
-from nextup.algorithms.selection import BLOCK_BYTES, people_between
+from nextup.algorithms.lists.selection import BLOCK_BYTES, people_between
+from nextup.algorithms.models.emphasis import Emphasis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextup.algorithms.blend_weights import FRESH, STEPS
+from nextup.algorithms.models.blend_weights import FRESH, STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from nextup.algorithms.ranking_examples import Examples
+    from nextup.algorithms.reranking.examples import Examples
 
 QUESTIONS = 1000  # are enough for a handful of weights
 ROUNDS = 5  # through all weights

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nextup.algorithms.components import Ranking
-from nextup.algorithms.evaluation import rank_everyone
-from nextup.algorithms.selection import BLOCK_BYTES, people_between
-from nextup.algorithms.topk import best_of_rows
+from nextup.algorithms.evaluation.evaluate import rank_everyone
+from nextup.algorithms.lists.selection import BLOCK_BYTES, people_between
+from nextup.algorithms.lists.topk import best_of_rows
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nextup.algorithms.inputs import check_items, check_positive, require_touches
-from nextup.algorithms.popularity import PopularityModel
-from nextup.algorithms.selection import best_items
+from nextup.algorithms.lists.selection import best_items
+from nextup.algorithms.models.popularity import PopularityModel
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:

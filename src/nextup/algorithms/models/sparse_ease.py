@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy import linalg, sparse
 
-from nextup.algorithms.emphasis import Emphasis
 from nextup.algorithms.inputs import check_positive, require_touches
-from nextup.algorithms.linear_items import (
+from nextup.algorithms.models.emphasis import Emphasis
+from nextup.algorithms.models.linear_items import (
     LinearItemModel,
     by_row_blocks,
     strongest,

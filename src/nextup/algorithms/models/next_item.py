@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nextup.algorithms.emphasis import Emphasis
 from nextup.algorithms.inputs import (
     check_not_negative,
     check_positive,
     check_share,
     require_touches,
 )
-from nextup.algorithms.linear_items import LinearItemModel, strongest, without_diagonal
-from nextup.algorithms.sessions import pair_counts
+from nextup.algorithms.models.emphasis import Emphasis
+from nextup.algorithms.models.linear_items import LinearItemModel, strongest, without_diagonal
+from nextup.algorithms.models.sessions import pair_counts
 
 if TYPE_CHECKING:
     from nextup.algorithms.components import Fitted, Progress

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from nextup.algorithms import native, topk
+from nextup.algorithms import native
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.inputs import (
     check_history,
@@ -17,6 +17,7 @@ from nextup.algorithms.inputs import (
     check_positive,
     require_touches,
 )
+from nextup.algorithms.lists import topk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

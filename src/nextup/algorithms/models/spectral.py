@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from nextup.algorithms.emphasis import Emphasis
 from nextup.algorithms.inputs import (
     check_history,
     check_item,
@@ -23,8 +22,9 @@ from nextup.algorithms.inputs import (
     check_positive,
     require_touches,
 )
-from nextup.algorithms.linear_items import LinearItemModel, by_row_blocks, strongest
-from nextup.algorithms.selection import best_items, rank_in_blocks
+from nextup.algorithms.lists.selection import best_items, rank_in_blocks
+from nextup.algorithms.models.emphasis import Emphasis
+from nextup.algorithms.models.linear_items import LinearItemModel, by_row_blocks, strongest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

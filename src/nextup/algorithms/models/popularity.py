@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from nextup.algorithms.inputs import check_history, check_people, require_touches
-from nextup.algorithms.selection import best_items, rank_in_one_order
+from nextup.algorithms.lists.selection import best_items, rank_in_one_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,9 +21,9 @@ from typing import (
 
 import numpy as np
 
-from nextup.algorithms import models
 from nextup.algorithms.inputs import check_history, check_not_negative, check_people
-from nextup.algorithms.selection import rank_in_blocks
+from nextup.algorithms.lists.selection import rank_in_blocks
+from nextup.algorithms.models import by_name as models
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:

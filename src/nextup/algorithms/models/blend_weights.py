@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nextup.algorithms.blending import dense_scores, rescaled
 from nextup.algorithms.components import Ranking
+from nextup.algorithms.evaluation.metrics import hits
+from nextup.algorithms.evaluation.splits import select_people
 from nextup.algorithms.inputs import check_limit, check_people, check_positive
-from nextup.algorithms.metrics import hits
-from nextup.algorithms.selection import BLOCK_BYTES, people_between
-from nextup.algorithms.splits import select_people
-from nextup.algorithms.topk import best_of_rows
+from nextup.algorithms.lists.selection import BLOCK_BYTES, people_between
+from nextup.algorithms.lists.topk import best_of_rows
+from nextup.algorithms.models.blending import dense_scores, rescaled
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nextup.algorithms.blending import Scale
     from nextup.algorithms.components import Fitted
     from nextup.algorithms.interactions import Interactions
+    from nextup.algorithms.models.blending import Scale
 
 STEPS = (0.0, 0.5, 0.75, 0.9, 1.1, 1.33, 2.0)  # times the present weight
 TINY = np.finfo(np.float32).tiny

@@ -1,0 +1,1 @@
+"""From scores to lists: the best, blended, varied, and sometimes something new."""
