@@ -59,7 +59,9 @@ class LocalFiles(FolderBackup):
 
     def exists(self, name: str) -> bool:
         """Whether there is a file or folder of the name."""
-        return os.path.exists(self._settled(self._path(name)))
+        path = self._path(name)
+        with disk_errors(name):
+            return self._staging.is_there(path)
 
     def size(self, name: str) -> int:
         """In bytes. Raises NotFound, also for a folder."""
@@ -71,7 +73,7 @@ class LocalFiles(FolderBackup):
         """For reading. Raises NotFound, also for a folder. A file that is replaced or removed
         meanwhile is read on as it was."""
         with disk_errors(name):
-            stream = self._file(name).open("rb")
+            stream = self._opened(name)
         with stream:
             yield stream
 
@@ -169,7 +171,7 @@ class LocalFiles(FolderBackup):
         """The path, once a replacement that was interrupted or is under way is settled."""
         if not os.path.lexists(path):
             with disk_errors(path.name):
-                self._staging.settle()
+                self._staging.is_there(path)
         return path
 
     def _file(self, name: str) -> Path:
@@ -177,6 +179,16 @@ class LocalFiles(FolderBackup):
         if name.endswith("/") or os.path.isdir(path):
             raise NotFound(f"{name!r} is not a file.")
         return path
+
+    def _opened(self, name: str) -> BinaryIO:
+        """Again, when a folder above it was replaced between finding the file and opening it."""
+        while True:
+            path = self._file(name)
+            try:
+                return path.open("rb")
+            except FileNotFoundError:
+                if not self._staging.is_there(path):
+                    raise
 
     def _new_file(self, name: str) -> Path:
         path = self._path(name)

@@ -91,6 +91,16 @@ class Staging:
             with self._locked():
                 self._undo_swap()
 
+    def is_there(self, path: Path) -> bool:
+        """Whether the name is taken. A miss is believed only when no swap can be under way."""
+        if os.path.lexists(path):
+            return True
+        if not self._folder.is_dir():
+            return False
+        with self._locked():
+            self._undo_swap()
+            return os.path.lexists(path)
+
     def sweep(self) -> None:
         """Remove what dead processes left. Where that is not permitted it stays."""
         if not self._folder.is_dir():
