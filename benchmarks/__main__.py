@@ -47,7 +47,7 @@ def run(part: str, arguments: list[str]) -> list[dict[str, object]]:
 
 
 def page(results: dict[str, list[dict[str, object]]]) -> str:
-    """The results as Markdown, with what is needed to judge them."""
+    """The results as Markdown, by command, with what is needed to judge them."""
     lines = [
         "# Benchmarks",
         "",
@@ -98,7 +98,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes; writes nothing down")
     options = parser.parse_args()
     known = QUICK if options.quick else PARTS
-    results = {part: run(part, known.get(part, [])) for part in options.parts or known}
+    asked = {part: known.get(part, []) for part in options.parts or known}
+    results = {" ".join([part, *given]): run(part, given) for part, given in asked.items()}
     text = page(results)
     if not options.quick:
         (HERE / "RESULTS.md").write_text(text, encoding="utf-8")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 import nextup
@@ -25,6 +27,13 @@ def test_the_import_contract_holds() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """The modules can be put in an order in which each imports only earlier ones."""
+    graph = grimp.build_graph("nextup", exclude_type_checking_imports=True, cache_dir=None)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    TopologicalSorter(imports).prepare()  # raises CycleError, naming the circle
 
 
 @pytest.mark.parametrize("start", ["import nextup", "import nextup.entrypoints.cli.app"])
