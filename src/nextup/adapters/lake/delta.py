@@ -234,15 +234,20 @@ class DeltaLake(FolderBackup):
 
     def _open(self, table: Table, version: int | None = None) -> DeltaTable | None:
         with translated(self._place(table)):
-            try:
-                return DeltaTable(
-                    self._folder.uri(table), version=version, storage_options=self._options
-                )
-            except TableNotFoundError as error:
-                self._folder.refuse_broken_log(table, error)
-                return None
-            except DeltaError as error:
-                raise self._folder.log_error(table, error, self._place(table)) from error
+            for last in (False, True):  # another process may be making the table just now
+                try:
+                    return self._existing(table, version)
+                except TableNotFoundError as error:
+                    if last:
+                        self._folder.refuse_broken_log(table, error)
+                    if not self._folder.has_log(table):
+                        return None
+                except DeltaError as error:
+                    raise self._folder.log_error(table, error, self._place(table)) from error
+        return None
+
+    def _existing(self, table: Table, version: int | None) -> DeltaTable:
+        return DeltaTable(self._folder.uri(table), version=version, storage_options=self._options)
 
     def _open_or_create(self, table: Table, source: str, position: Position) -> DeltaTable:
         delta = self._open(table)

@@ -57,12 +57,16 @@ class DeltaFolder:
                 found.append(f"{name} ({file.stat().st_size} of {size} bytes)")
         return found
 
+    def has_log(self, table: Table) -> bool:
+        """Whether a local disk holds anything of the table's log."""
+        log = Path(self.uri(table), _LOG)
+        if self.local is None or not log.is_dir():
+            return False
+        return any(file.suffix in {".json", ".parquet"} for file in log.iterdir())
+
     def refuse_broken_log(self, table: Table, error: Exception) -> None:
         """Raise CorruptData if there is a log that makes no table: it is not for overwriting."""
-        if self.local is None:
-            return
-        log = Path(self.uri(table), _LOG)
-        if log.is_dir() and any(file.suffix in {".json", ".parquet"} for file in log.iterdir()):
+        if self.has_log(table):
             raise CorruptData(
                 f"Damaged: {table}: {_LOG} does not begin where it should.",
                 cure="Restore the folder from a backup.",
