@@ -1,0 +1,185 @@
+"""What servers are made of, fetched once into a cache outside the repository.
+
+Debian packages come from the system's own package manager, jars through Maven and Go programs
+through Go, each with the machine's own settings. Two processes that need the same thing wait for
+each other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stack.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+CACHE = Path(
+    os.environ.get("NEXTUP_STACK_CACHE")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nextup" / "stack"
+)
+LAST_LINES = 15  # of a failed command's output, in the error
+
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>nextup.stack</groupId><artifactId>{name}</artifactId><version>1</version>
+  <dependencies>
+{dependencies}
+  </dependencies>
+</project>
+"""
+DEPENDENCY = """    <dependency>
+      <groupId>{0}</groupId><artifactId>{1}</artifactId><version>{2}</version>
+    </dependency>"""
+
+
+@cache
+def versions() -> dict[str, Any]:
+    """The pins."""
+    return tomllib.loads((Path(__file__).parent / "versions.toml").read_text())
+
+
+def debian(name: str, *, program: str) -> Path:
+    """The path of a program, from the named group of Debian packages if it is missing.
+
+    They are installed only by root on a machine that has `apt-get`, after saying so.
+    """
+    found = shutil.which(program, path=_path())
+    if found is None:
+        packages: list[str] = versions()["debian"][name]
+        cure = f"apt-get install {' '.join(packages)}"
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            raise Unavailable(f"{program} is not installed; on Debian: {cure}")
+        with _alone("apt"):
+            found = shutil.which(program, path=_path())
+            if found is None:
+                _say(f"installing {' '.join(packages)} ...")
+                _install(packages)
+                found = shutil.which(program, path=_path())
+    if found is None:
+        raise Unavailable(f"{program} is missing although its package is installed.")
+    return Path(found)
+
+
+def jars(name: str) -> Path:
+    """A folder with the jars of a server and all that they need."""
+    folder = CACHE / "jars" / f"{name}-{_fingerprint(versions()['jars'][name]['artifacts'])}"
+    with _alone(f"jars-{name}"):
+        if not folder.exists():
+            _say(f"fetching the jars of {name} ...")
+            _copy_jars(name, folder)
+    return folder
+
+
+def go_program(name: str) -> Path:
+    """A program built from a Go module."""
+    module: str = versions()["go"][name]
+    program = CACHE / "go" / f"{name}-{module.rpartition('@')[2]}"
+    with _alone(f"go-{name}"):
+        if not program.exists():
+            go = debian("go", program="go")
+            _say(f"building {name} ...")
+            making = program.with_suffix(".making")
+            shutil.rmtree(making, ignore_errors=True)
+            _run([go, "install", module], {"GOBIN": str(making)})
+            built = next(making.iterdir())
+            built.rename(program)
+            making.rmdir()
+    return program
+
+
+def java() -> Path:
+    """A Java runtime of version 17 or newer."""
+    return debian("java", program="java")
+
+
+def _copy_jars(name: str, folder: Path) -> None:
+    maven = debian("maven", program="mvn")
+    java()
+    pins = versions()["jars"][name]
+    making = folder.with_suffix(".making")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    dependencies = "\n".join(DEPENDENCY.format(*pin.split(":")) for pin in pins["artifacts"])
+    pom = making / "pom.xml"
+    pom.write_text(POM.format(name=name, dependencies=dependencies))
+    _run(
+        [
+            maven,
+            "-B",
+            "-q",
+            "-f",
+            pom,
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            f"-DoutputDirectory={making}",
+        ],
+        {},
+    )
+    pom.unlink()
+    found = checksum(making)
+    if pins.get("sha256", found) != found:
+        raise Unavailable(f"The jars of {name} are not those that were pinned: {found}.")
+    making.rename(folder)
+
+
+def checksum(folder: Path) -> str:
+    """Of all files in a folder: the sum of their sums, by name."""
+    total = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        total.update(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n".encode())
+    return total.hexdigest()
+
+
+def _install(packages: Sequence[str]) -> None:
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    _run(["apt-get", "update", "-qq"], quiet)
+    _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], quiet)
+
+
+def _run(command: Sequence[str | Path], environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-LAST_LINES:])
+        raise Unavailable(f"`{' '.join(map(str, command[:3]))}` failed:\n{last}")
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """One process at a time, on this machine."""
+    locks = CACHE / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / name).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fingerprint(pins: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(pins).encode()).hexdigest()[:12]
+
+
+def _path() -> str:
+    """Where programs lie: also where Debian puts PostgreSQL's, which are in nobody's PATH."""
+    postgresql = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return os.pathsep.join([*map(str, postgresql), os.environ.get("PATH", ""), "/usr/sbin"])
+
+
+def _say(text: str) -> None:
+    print(f"stack: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,21 @@
+"""The servers by name. A module is imported when its server is wanted."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stack.server import Server
+
+CLASSES = {
+    "postgresql": "PostgreSQL",
+    "redis": "Redis",
+}
+"""The class in `servers/<name>.py`; in the order in which a stack starts them."""
+
+
+def server_class(name: str) -> type[Server]:
+    """Raises KeyError for a name that is no server."""
+    found: type[Server] = getattr(import_module(f"stack.servers.{name}"), CLASSES[name])
+    return found
