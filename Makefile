@@ -20,6 +20,7 @@ demo: $(VENV)/.core  ## build the sample platform, serve it, and say what to try
 
 .PHONY: test
 test: $(VENV)/.dev  ## all tests, in parallel, with coverage (ARGS are pytest's)
+	@$(BIN)/python -m stack --fetch
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 .PHONY: check
@@ -39,9 +40,17 @@ docs: $(VENV)/.dev  ## build the documentation site into docs/_build; a warning 
 	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build
 	@echo "docs/_build/index.html"
 
+.PHONY: openapi
+openapi: $(VENV)/.dev  ## record the API's examples and write docs/openapi.json
+	@$(BIN)/python docs/make_openapi.py $(ARGS)
+
 .PHONY: soak
 soak: $(VENV)/.dev  ## the randomised fault and fuzz tests at length: make soak N=500 SEED=7
 	@NEXTUP_FAULT_ROUNDS=$(N) NEXTUP_FAULT_SEED=$(SEED) $(BIN)/python -m pytest -m faults --timeout=0 $(ARGS)
+
+.PHONY: stack
+stack: $(VENV)/.dev  ## real servers without Docker, until Ctrl-C (ARGS="redis kafka"; none: all that can be)
+	@$(BIN)/python -m stack $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.bench  ## side-by-side benchmarks; writes benchmarks/RESULTS.md (ARGS=--quick for small sizes)

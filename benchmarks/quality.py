@@ -4,15 +4,20 @@ Every model is tuned on a part of the training data alone, by the same walk over
 for every data set; the best of each kind are blended with weights found on that part; all are
 then trained on the whole training data and asked once about the test.
 
-    python -m benchmarks.quality [--data gowalla goodbooks] [--json]
+    python -m benchmarks.quality [--data gowalla goodbooks ml-latest-small] [--json]
     python -m benchmarks.quality --train FILE --test FILE [--json]
 
 The files hold one person a line, `person item item ...`, as Gowalla's do.
+
+On ml-latest-small the split is by time, and the models of other libraries run beside ours: each
+gets as many trials as all of ours together, and differences are paired, person by person, with
+bootstrap intervals. One within its interval is not counted as met.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import time
 import zipfile
 from dataclasses import dataclass
@@ -22,17 +27,23 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmarks import _harness as harness  # isort: skip  first: it cleans the environment
 
 import numpy as np
+from benchmarks._rivals import RIVALS, lists, trials
 
-from nextup.algorithms.evaluation.evaluate import evaluate
+from nextup.algorithms.components import Ranking
+from nextup.algorithms.evaluation.evaluate import evaluate, rank_everyone
+from nextup.algorithms.evaluation.metrics import ndcg as ndcg_of
 from nextup.algorithms.evaluation.splits import (
+    leave_last_out,
     random_holdout,
     select_people,
     strong_generalisation_split,
 )
+from nextup.algorithms.evaluation.statistics import bootstrap_interval, paired_difference
 from nextup.algorithms.interactions import Interactions
 from nextup.algorithms.models import by_name as models
 from nextup.algorithms.models.blend_weights import fit_weights
 from nextup.algorithms.models.blending import BlendModel
+from nextup.algorithms.models.search_spaces import SPACES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,14 +65,22 @@ WALKS: dict[str, dict[str, tuple[object, ...]]] = {
     },
     "spectral": {
         "iterations": (4,),
-        "factors": (256, 64),
-        "low_pass": (0.3, 0.6, 0.1),
-        "people_exponent": (0.5, 0.3),
+        "factors": (512, 64),
+        "low_pass": (0.6, 0.3, 1.0),
+        "people_exponent": (0.3, 0.5),
+        "item_exponent": (0.5, 0.4),
     },
     "ease": {"exact_up_to": (ANY_SIZE,), "regularization": (100.0, 300.0, 30.0)},
     "sparse_ease": {"regularization": (50.0, 15.0, 150.0), "neighbours": (50,)},
 }
-LARGER = {"implicit_als": {"factors": 512}}  # tuned small, then grown
+LARGER = {
+    "implicit_als": {"factors": 512},
+    "spectral": {"factors": 1024},
+}  # tuned small, then grown
+
+OUR_KINDS = ("item_item", "als", "ease", "next_item", "spectral")  # by SPACES, for the comparison
+OUR_KINDS_TRIALS = 5  # of each; a rival gets as many as all together
+HIDDEN = 5  # each person's last touches
 
 PUBLISHED_GOWALLA = {  # Recall@20, NDCG@20 on this very split (BARS leaderboard)
     "EASE": (0.1765, 0.1467),
@@ -266,6 +285,102 @@ def within_rows(what: str, results: Mapping[str, Result]) -> list[harness.Row]:
     return [row(name, results["blend"].ndcg, results[single].ndcg, single, 1.0)]
 
 
+def movielens() -> Task:
+    """ml-latest-small, ratings of three and more; each person's last five are the test.
+
+    Almost everybody there rates in one sitting and never comes back, so that no single moment
+    leaves enough people with a past and a future: the split is by each person's own time. The
+    validation part is the five before.
+    """
+    with zipfile.ZipFile(harness.DATA / "ml-latest-small.zip") as archive:
+        lines = archive.read("ml-latest-small/ratings.csv").decode().splitlines()[1:]
+    users, films, stars, times = np.array([line.split(",") for line in lines], np.float64).T
+    liked = stars >= 3
+    _, user = np.unique(users[liked], return_inverse=True)
+    _, film = np.unique(films[liked], return_inverse=True)
+    shape = {"n_users": int(user.max()) + 1, "n_items": int(film.max()) + 1}
+    times = times[liked].astype(np.int64)
+    touches = Interactions.from_pairs(user, film, None, times, **shape)
+    test = leave_last_out(touches, n_last=HIDDEN, min_touches=2 * HIDDEN)
+    tune = leave_last_out(test.train, n_last=HIDDEN, min_touches=2 * HIDDEN)
+    return Task(
+        "ml-latest-small",
+        test.train,
+        Asked(test.train, test.truth),
+        tune.train,
+        Asked(tune.train, tune.truth),
+        10,
+    )
+
+
+def compare_with_rivals(task: Task) -> list[harness.Row]:
+    """The blend of our models beside every rival; all tuned on the validation part alone."""
+    ours = _per_person(_our_lists(task), task.test, task.cutoff)
+    rng = np.random.default_rng(SEED)
+    mean, low, high, people = bootstrap_interval(ours, rng=rng)
+    harness.say(f"{task.name}: ours {mean:.4f} ({low:.4f} to {high:.4f}), {people} people")
+    rows = []
+    for rival in RIVALS:
+        try:
+            importlib.import_module(rival.library)
+        except ImportError:
+            harness.say(f"{task.name}: {rival.name} skipped, {rival.library} is not installed")
+            continue
+        tried = []
+        for given in trials(rival.space, OUR_KINDS_TRIALS * len(OUR_KINDS), SEED):
+            items = lists(rival, given, task.tune_train, task.cutoff)
+            tried.append((_mean(items, task.tune, task.cutoff), given))
+        _, best = max(tried, key=lambda one: one[0])
+        theirs = _per_person(lists(rival, best, task.train, task.cutoff), task.test, task.cutoff)
+        gain = paired_difference(ours, theirs, rng=rng)
+        harness.say(
+            f"{task.name}: {rival.name} {best}: {np.nanmean(theirs):.4f}; ours over it "
+            f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}), p {gain.p_value:.4f}"
+        )
+        what = f"{task.name} NDCG@{task.cutoff} by time: blend against {rival.name}"
+        one = row(what, float(np.nanmean(ours)), float(np.nanmean(theirs)), rival.name, 1.0)
+        rows.append({**one, "met": gain.is_better})
+    return rows
+
+
+def _our_lists(task: Task) -> np.ndarray:
+    """The best of each of our kinds, by as many trials each, and weights for the blend."""
+    found = []
+    for kind in OUR_KINDS:
+        tried = []
+        for given in trials(SPACES[kind], OUR_KINDS_TRIALS, SEED):
+            fitted = models.component(kind, **given).fit(task.tune_train, seed=SEED)
+            items = rank_everyone(fitted, task.tune.history, task.cutoff).items
+            tried.append((_mean(items, task.tune, task.cutoff), given, fitted))
+        reached, given, fitted = max(tried, key=lambda one: one[0])
+        harness.say(f"{task.name}: {kind} {given}: {reached:.4f} on the validation part")
+        found.append((kind, given, fitted))
+    blend = fit_weights(
+        [fitted for _, _, fitted in found],
+        *task.tune,
+        rng=np.random.default_rng(SEED),
+        cutoff=task.cutoff,
+    )
+    harness.say(f"{task.name}: blend {dict(zip(OUR_KINDS, blend.weights, strict=True))}")
+    used = [number for number, weight in enumerate(blend.weights) if weight > 0]
+    whole = BlendModel(
+        tuple(
+            models.component(found[n][0], **found[n][1]).fit(task.train, seed=SEED) for n in used
+        ),
+        np.array([blend.weights[n] for n in used]),
+        "deviation",
+    )
+    return rank_everyone(whole, task.test.history, task.cutoff).items
+
+
+def _per_person(items: np.ndarray, asked: Asked, cutoff: int) -> np.ndarray:
+    return ndcg_of(Ranking(items, np.zeros(items.shape, np.float32)), asked.truth, cutoff)
+
+
+def _mean(items: np.ndarray, asked: Asked, cutoff: int) -> float:
+    return float(np.nanmean(_per_person(items, asked, cutoff)))
+
+
 def kinds_for(task: Task, *, exact_ease: bool) -> list[str]:
     ease = "ease" if task.train.n_items <= EXACT_ITEMS or exact_ease else "sparse_ease"
     return ["item_item", "implicit_als", "spectral", ease]
@@ -273,10 +388,11 @@ def kinds_for(task: Task, *, exact_ease: bool) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", nargs="*", default=["gowalla", "goodbooks"])
+    parser.add_argument("--data", nargs="*", default=["gowalla", "goodbooks", "ml-latest-small"])
     parser.add_argument("--train", type=Path, help="a file in Gowalla's format")
     parser.add_argument("--test", type=Path, help="its test part")
     parser.add_argument("--exact-ease", action="store_true", help="10 GB on Gowalla, minutes each")
+    parser.add_argument("--kinds", nargs="*", help="of models, such as spectral; default: all")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows: list[harness.Row] = []
@@ -284,20 +400,25 @@ def main() -> None:
         parser.error("--train and --test belong together")
     if options.train is not None:
         task = read_pair(options.train.stem, options.train.read_text(), options.test.read_text())
-        results = run(task, kinds_for(task, exact_ease=options.exact_ease))
+        kinds = options.kinds or kinds_for(task, exact_ease=options.exact_ease)
+        results = run(task, kinds)
         rows += pair_rows(task, results)
         options.data = []
     for name in options.data:
-        if not (harness.DATA / {"gowalla": "gowalla.zip"}.get(name, "goodbooks-10k.zip")).exists():
+        file = {"goodbooks": "goodbooks-10k"}.get(name, name)
+        if not (harness.DATA / f"{file}.zip").exists():
             harness.say(f"{name}: skipped, {harness.DATA} does not have it")
         elif name == "gowalla":
             with zipfile.ZipFile(harness.DATA / "gowalla.zip") as archive:
                 texts = [archive.read(f"gowalla/{part}.txt").decode() for part in ("train", "test")]
             task = read_pair("gowalla", *texts)
-            rows += pair_rows(task, run(task, kinds_for(task, exact_ease=options.exact_ease)))
+            kinds = options.kinds or kinds_for(task, exact_ease=options.exact_ease)
+            rows += pair_rows(task, run(task, kinds))
+        elif name == "ml-latest-small":
+            rows += compare_with_rivals(movielens())
         else:
             task = goodbooks()
-            rows += goodbooks_rows(run(task, kinds_for(task, exact_ease=True)))
+            rows += goodbooks_rows(run(task, options.kinds or kinds_for(task, exact_ease=True)))
     harness.report(rows, as_json=options.json)
 
 

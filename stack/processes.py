@@ -8,13 +8,13 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stack.errors import NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 POLL_SECONDS = 0.05
 READY_SECONDS = 120.0  # a busy machine of two cores starts three Java servers at once
@@ -96,8 +96,30 @@ class Process:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
+        for pid in descendants(self.pid):  # some, as PostgreSQL's, leave the group
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that it started, and those that they started."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(entry.name)] = int(
+                (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            )
+    found = [pid]
+    for parent in found:
+        found += [child for child, its in parents.items() if its == parent]
+    return found[1:]
+
+
+def output_of(*command: str | Path) -> str:
+    """What a short command prints."""
+    return subprocess.check_output([str(part) for part in command], text=True).strip()
 
 
 def free_port() -> int:

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
 CLASSES = {
     "postgresql": "PostgreSQL",
     "redis": "Redis",
+    "redis_cluster": "RedisCluster",
+    "kafka": "Kafka",
+    "kafka_cluster": "KafkaCluster",
+    "cassandra": "Cassandra",
+    "mongodb": "MongoDB",
+    "hdfs": "Hdfs",
+    "s3": "S3",
+    "toxiproxy": "Toxiproxy",
 }
 """The class in `servers/<name>.py`; in the order in which a stack starts them."""
 

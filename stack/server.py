@@ -47,11 +47,21 @@ class Server(ABC):
         """Variables that its clients need besides the URL: credentials and the like."""
         return {}
 
+    @property
+    def version(self) -> str:
+        """The product and its version, for people; empty where nobody knows."""
+        return ""
+
     def start(self) -> Self:
-        """From nothing to ready."""
-        self.install()
-        self.prepare()
-        self.launch()
+        """From nothing to ready; what fails leaves nothing running."""
+        try:
+            self.install()
+            self.prepare()
+            self.launch()
+        except BaseException:
+            self._end(gracefully=False)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         return self
 
     def stop(self) -> None:

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stack.errors import NotReady, Unavailable
+from stack.processes import descendants
 from stack.registry import server_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stack.server import Server
 
 PREFIX = "nextup-shared-"
 
@@ -33,6 +36,7 @@ class Running(NamedTuple):
     environment: dict[str, str]
     pids: list[int]
     folder: str
+    version: str = ""
 
 
 class SharedServers:
@@ -40,6 +44,7 @@ class SharedServers:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._started: list[Server] = []  # by this process
 
     @classmethod
     def owned(cls) -> SharedServers:
@@ -56,7 +61,7 @@ class SharedServers:
         with self._alone(name):
             file = self.folder / f"{name}.json"
             if not file.exists():
-                file.write_text(json.dumps(_start(name)))
+                file.write_text(json.dumps(self._start(name)))
             noted = json.loads(file.read_text())
         if "reason" in noted:
             raise Unavailable(noted["reason"])
@@ -74,24 +79,31 @@ class SharedServers:
         for file in self.folder.glob("*.json"):
             noted = json.loads(file.read_text() or "{}")
             for pid in reversed(noted.get("pids", [])):
+                for process in (*descendants(pid), pid):
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.kill(process, signal.SIGKILL)  # the folder goes, too: nothing to save
                 with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)  # the folder goes with it: nothing to save
+                    os.killpg(pid, signal.SIGKILL)
             if noted.get("folder"):
                 shutil.rmtree(noted["folder"], ignore_errors=True)
+        for server in self._started:
+            server.kill()  # waits for what was killed above
+        self._started.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self, name: str) -> dict[str, object]:
+        try:
+            server = server_class(name)().start()
+        except (Unavailable, NotReady) as error:
+            return {"reason": str(error)}
+        self._started.append(server)
+        pids = [process.pid for process in server.processes]
+        folder = str(server.folder)
+        running = Running(server.url, server.environment, pids, folder, server.version)
+        return running._asdict()
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
         with (self.folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _start(name: str) -> dict[str, object]:
-    try:
-        server = server_class(name)().start()
-    except (Unavailable, NotReady) as error:
-        return {"reason": str(error)}
-    pids = [process.pid for process in server.processes]
-    running = Running(server.url, server.environment, pids, str(server.folder))
-    return running._asdict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,6 +20,11 @@ from nextup.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["tests.servers"]
+
+# Most tests are not about credentials; those that are set it themselves.
+os.environ.setdefault("NEXTUP_ACCESS__AUTH", "none")
+
 PEOPLE = 400  # fewer, or a shorter history, would prove nothing to the gate
 DAY = date(2026, 3, 31)  # the last day of the small platform's history
 SETTINGS = """
@@ -27,6 +33,7 @@ factors = 16
 
 [recommend]
 list_depth = 30
+published_depth = 30
 candidates = 60
 """
 

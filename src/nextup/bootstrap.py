@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
+from nextup.adapters import opening
 from nextup.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from types import TracebackType
 
-    from nextup.adapters.sql import Database
+    from nextup.adapters.sql_schema import Schema
+    from nextup.domain.items import Item
     from nextup.ports.catalog import Catalog
+    from nextup.ports.clients import Clients
     from nextup.ports.control import Control
     from nextup.ports.engine import Engine
     from nextup.ports.event_log import EventLog
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from nextup.ports.tracker import Tracker
     from nextup.settings import Settings
 
+    Describe = Callable[[Collection[str]], Mapping[str, Item]]
+
 
 class Closable(Protocol):
     """Every port."""
@@ -36,8 +41,6 @@ class Closable(Protocol):
     def close(self) -> None:
         """Closing twice does nothing."""
 
-
-T = TypeVar("T", bound=Closable)
 
 PORTS = (
     "event_log",
@@ -62,54 +65,73 @@ class Platform(AbstractContextManager["Platform"]):
     @cached_property
     def event_log(self) -> EventLog:
         """The truth: every event."""
-        return self._open("event_log", {"sqlite": _sql_event_log, "postgresql": _sql_event_log})
+        opened: EventLog = self._open("event_log")
+        return opened
 
     @cached_property
     def catalog(self) -> Catalog:
         """Items and people."""
-        return self._open("catalog", {"sqlite": _sql_catalog, "postgresql": _sql_catalog})
+        opened: Catalog = self._open("catalog")
+        return opened
 
     @cached_property
     def lake(self) -> Lake:
         """The tables."""
-        return self._open("lake", {"file": _delta_lake})
+        opened: Lake = self._open("lake")
+        return opened
 
     @cached_property
     def files(self) -> Files:
         """Models, raw data, receipts."""
-        return self._open("files", {"file": _local_files})
+        opened: Files = self._open("files")
+        return opened
 
     @cached_property
     def recommendation_store(self) -> RecommendationStore:
         """Published lists."""
-        return self._open(
-            "recommendation_store",
-            {"memory": _memory_store, "sqlite": _sql_store, "postgresql": _sql_store},
-        )
+        url = str(self.settings.recommendation_store_url)
+        # Cassandra's rows say what an item is called: the catalogue is asked when they are written.
+        named = {"describe": self._describe} if url.startswith("cassandra:") else {}
+        opened: RecommendationStore = self._open("recommendation_store", **named)
+        return opened
+
+    def _describe(self, item_ids: Collection[str]) -> Mapping[str, Item]:
+        return self.catalog.items(item_ids)
 
     @cached_property
     def online_state(self) -> OnlineState:
         """Live histories, served lists and counters."""
-        return self._open(
-            "online_state",
-            {"memory": _memory_state, "sqlite": _sql_state, "postgresql": _sql_state},
-        )
+        opened: OnlineState = self._open("online_state")
+        return opened
 
     @cached_property
     def control(self) -> Control:
         """Runs, locks, models and generations."""
-        return self._open("control", {"sqlite": _sql_control, "postgresql": _sql_control})
+        opened: Control = self._open("control")
+        return opened
+
+    @cached_property
+    def clients(self) -> Clients:
+        """Who may call: the same for all tenants, beside the control data of the first."""
+        clients = opening.sql_clients(self.settings, self.settings.control_url)
+        self._closing.callback(clients.close)
+        return clients
 
     @cached_property
     def engine(self) -> Engine:
         """Where transformations run."""
-        lake = self.lake
-        return self._open("engine", {"local": lambda settings, url: _local_engine(lake)})
+        opened: Engine = self._open("engine", lake=self.lake)
+        return opened
 
     @cached_property
     def tracker(self) -> Tracker:
         """Where experiments are recorded."""
-        return self._open("tracker", {"null": _null_tracker})
+        opened: Tracker = self._open("tracker")
+        return opened
+
+    def of_tenant(self, tenant: str) -> Platform:
+        """The platform of another tenant of this deployment. Whoever asks for it closes it."""
+        return Platform(self.settings.model_copy(update={"tenant": tenant}))
 
     def close(self) -> None:
         """Close what was opened, in reverse order. Closing twice does nothing."""
@@ -126,15 +148,8 @@ class Platform(AbstractContextManager["Platform"]):
     ) -> None:
         self.close()
 
-    def _open(self, port: str, adapters: Mapping[str, Callable[[Settings, str], T]]) -> T:
-        """Choose by the URL's scheme; `postgresql+psycopg` counts as `postgresql`."""
-        url = str(getattr(self.settings, f"{port}_url"))
-        scheme = urlsplit(url).scheme.split("+")[0] if "://" in url else ""
-        if scheme not in adapters:
-            known = ", ".join(f"{name}://" for name in adapters)
-            what = f"no backend answers to '{scheme}://'" if scheme else "it begins with no scheme"
-            raise ConfigurationError(f"{port}_url: {what}.", cure=f"Known: {known}.")
-        adapter = adapters[scheme](self.settings, url)
+    def _open(self, port: str, **options: Any) -> Any:
+        adapter = open_adapter(port, self.settings, **options)
         self._closing.callback(adapter.close)
         return adapter
 
@@ -144,92 +159,64 @@ def open_platform(settings: Settings) -> Platform:
     return Platform(settings)
 
 
-def _prefix(settings: Settings) -> str:
-    """What every name of a tenant begins with; the default tenant's names have none."""
-    return "" if settings.tenant == "default" else f"{settings.tenant}_"
+def sql_schemas(settings: Settings) -> Iterator[Schema]:
+    """The tables of all that is kept in SQL databases, of this tenant; of all tenants where it is
+    the default one. Each is open until the next is asked for."""
+    from nextup.adapters.sql_schema import schemas
+
+    return schemas(settings, opening.prefix_of(settings))
 
 
-def _database(settings: Settings, url: str) -> Database:
-    from nextup.adapters.sql import open_database
+def open_adapter(port: str, settings: Settings, **options: Any) -> Any:
+    """One backend by itself, which the caller closes: chosen by the scheme of its URL.
 
-    return open_database(url, settings.home, _prefix(settings))
-
-
-def _sql_event_log(settings: Settings, url: str) -> EventLog:
-    from nextup.adapters.event_log.sql import SqlEventLog
-
-    return SqlEventLog(_database(settings, url))
-
-
-def _sql_catalog(settings: Settings, url: str) -> Catalog:
-    from nextup.adapters.catalog.sql import SqlCatalog
-
-    return SqlCatalog(_database(settings, url))
+    `options` are arguments of the adapter that no setting names. `postgresql+psycopg` counts as
+    `postgresql`.
+    """
+    url = str(getattr(settings, f"{port}_url"))
+    adapters = ADAPTERS[port]
+    scheme = urlsplit(url).scheme.split("+")[0] if "://" in url else ""
+    if scheme not in adapters:
+        known = ", ".join(f"{name}://" for name in adapters)
+        what = f"no backend answers to '{scheme}://'" if scheme else "it begins with no scheme"
+        raise ConfigurationError(f"{port}_url: {what}.", cure=f"Known: {known}.")
+    return adapters[scheme](settings, url, **options)
 
 
-def _sql_control(settings: Settings, url: str) -> Control:
-    from nextup.adapters.control.sql import SqlControl
-
-    return SqlControl(_database(settings, url))
-
-
-def _sql_store(settings: Settings, url: str) -> RecommendationStore:
-    from nextup.adapters.recommendation_store.sql import SqlRecommendationStore
-
-    return SqlRecommendationStore(_database(settings, url))
-
-
-def _memory_store(settings: Settings, url: str) -> RecommendationStore:
-    from nextup.adapters.recommendation_store.memory import MemoryRecommendationStore
-
-    return MemoryRecommendationStore()
-
-
-def _counted(settings: Settings) -> dict[str, float]:
-    """What each type of event adds to the counters of what trends."""
-    return settings.weights.model_dump(include={"view", "click", "like", "rating"})
-
-
-def _sql_state(settings: Settings, url: str) -> OnlineState:
-    from nextup.adapters.online_state.sql import SqlOnlineState
-
-    return SqlOnlineState(
-        _database(settings, url),
-        weights=_counted(settings),
-        window_days=settings.trending.window_days,
-    )
-
-
-def _memory_state(settings: Settings, url: str) -> OnlineState:
-    from nextup.adapters.online_state.memory import MemoryOnlineState
-
-    return MemoryOnlineState(weights=_counted(settings), window_days=settings.trending.window_days)
-
-
-def _folder(settings: Settings, url: str) -> str:
-    """`file://data/lake` is relative to the home folder, `file:///srv/lake` is absolute."""
-    return str(settings.home / url.removeprefix("file://"))
-
-
-def _delta_lake(settings: Settings, url: str) -> Lake:
-    from nextup.adapters.lake.delta import DeltaLake
-
-    return DeltaLake(_folder(settings, url), _prefix(settings))
-
-
-def _local_files(settings: Settings, url: str) -> Files:
-    from nextup.adapters.files.local import LocalFiles
-
-    return LocalFiles(settings.home / url.removeprefix("file://") / _prefix(settings))
-
-
-def _local_engine(lake: Lake) -> Engine:
-    from nextup.adapters.engine.local import LocalEngine
-
-    return LocalEngine(lake)
-
-
-def _null_tracker(settings: Settings, url: str) -> Tracker:
-    from nextup.adapters.tracker.null import NullTracker
-
-    return NullTracker()
+ADAPTERS: Final[Mapping[str, Mapping[str, Callable[..., Closable]]]] = {
+    "event_log": {
+        "sqlite": opening.on_sql("event_log.sql", "SqlEventLog"),
+        "postgresql": opening.on_sql("event_log.sql", "SqlEventLog"),
+        "kafka": opening.kafka_event_log,
+    },
+    "catalog": {
+        "mongodb": opening.mongo_catalog,
+        "sqlite": opening.on_sql("catalog.sql", "SqlCatalog"),
+        "postgresql": opening.on_sql("catalog.sql", "SqlCatalog"),
+    },
+    "lake": {"file": opening.delta_lake, "hdfs": opening.hdfs_lake, "s3": opening.s3_lake},
+    "files": {"file": opening.local_files, "hdfs": opening.hdfs_files},
+    "recommendation_store": {
+        "cassandra": opening.cassandra_store,
+        "memory": opening.memory_store,
+        "mongodb": opening.mongo_store,
+        "sqlite": opening.on_sql("recommendation_store.sql", "SqlRecommendationStore"),
+        "postgresql": opening.on_sql("recommendation_store.sql", "SqlRecommendationStore"),
+        "redis": opening.redis_store,
+        "rediss": opening.redis_store,
+    },
+    "online_state": {
+        "memory": opening.memory_state,
+        "sqlite": opening.sql_state,
+        "postgresql": opening.sql_state,
+        "redis": opening.redis_state,
+        "rediss": opening.redis_state,
+    },
+    "control": {
+        "sqlite": opening.on_sql("control.sql", "SqlControl"),
+        "postgresql": opening.on_sql("control.sql", "SqlControl"),
+    },
+    "engine": {"local": opening.local_engine},
+    "tracker": {"null": opening.null_tracker},
+}
+"""By port and scheme: what opens the backend."""

@@ -54,6 +54,10 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Secret = Annotated[str, Field(repr=False, exclude=True)]
+"""Appears in no `repr` and in no copy of the settings that is written down."""
+
+
 class Contracts(Section):
     """What an event must satisfy beyond its JSON Schema."""
 
@@ -89,11 +93,17 @@ class Recommend(Section):
     """How lists are made. See `nextup.services.recommend`."""
 
     candidates: PositiveInt = 500  # from each source
-    list_depth: PositiveInt = 200  # places of a served or published list
+    list_depth: PositiveInt = 60  # places ranked at once; who leafs on gets the next as many
+    published_depth: PositiveInt = (
+        100  # places of a published one, which stands in for a served one
+    )
     diversity: Annotated[float, Field(ge=0, le=1)] = (
         0.15  # 0: by score alone; 1: by difference alone
     )
     served_hours: PositiveFloat = 48.0  # how long a served list can be continued and replayed
+    cache_seconds: NonNegativeFloat = (
+        5.0  # an answer is given again while nothing changed; 0: never
+    )
 
 
 class Gate(Section):
@@ -107,12 +117,83 @@ class Gate(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # of the intervals that decide
 
 
+class Reranker(Section):
+    """The learned order of a list's first places: what people did after lists like these."""
+
+    mode: Literal["auto", "off"] = "auto"  # auto: where it is proven better than the blend
+    moments: PositiveInt = 3  # of the past that are asked about, `gate.test_days` apart
+    people: PositiveInt = 1000  # are asked about at each moment, at most
+    min_questions: PositiveInt = 100  # with fewer answers nothing reliable is learned
+    pool: PositiveInt = 100  # of the blend's best are brought into order, the rest follow
+    trees: PositiveInt = 100  # at most; growing stops where others gain no more
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # that it is better than the blend
+
+
 class LakeUpkeep(Section):
     """How events get into the lake, and how long its old versions stay."""
 
     keep_days: NonNegativeFloat = 30.0  # versions younger than this stay readable
     batch_rows: PositiveInt = 500_000  # events per transaction of the lake writer
     collect_seconds: NonNegativeFloat = 60.0  # how often `serve` writes to the lake; 0: never
+
+
+class Stream(Section):
+    """Who moves events from the log on: `nextup stream`, or the server by itself."""
+
+    in_server: Literal["auto", "yes", "no"] = (
+        "auto"  # `serve` writes lake and state itself; auto: unless the log lives in topics
+    )
+    intake_rows: PositiveInt = 1000  # messages of other programs that are taken in at once
+
+
+class KafkaLog(Section):
+    """An event log on Kafka: how its topics are made, and how its brokers are reached."""
+
+    partitions: PositiveInt = 3  # of the event topic when it is created; not to be changed later
+    replication: PositiveInt = 1  # copies of each partition; 3 outlive the loss of a broker
+    retention_hours: NonNegativeFloat = 0.0  # events older than this are removed; 0: never
+    dead_letter: str = ""  # topic of records that broke a contract; empty: <event topic>_rejected
+    topics: dict[str, str] = {}  # {view = "view_events"}: events of a type are copied to the topic
+    intake: list[str] = []  # topics that others write events to; `nextup stream` takes them in
+    rating_format: Literal["event", "movielens"] = (
+        "event"  # of ratings in copies; movielens: {userId, movieId, rating, timestamp}
+    )
+    dedupe_events: PositiveInt = (
+        20_000  # an event id that comes again within so many events of its partition counts once
+    )
+    timeout_seconds: PositiveFloat = 10.0  # for brokers to answer or to acknowledge
+    session_seconds: PositiveFloat = 10.0  # a silent `nextup stream` loses its share after so long
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = (
+        "plaintext"  # ssl: encrypted; sasl: with a user name and password
+    )
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"  # of SASL
+    username: str = ""  # for SASL
+    password: Secret = ""  # for SASL; better in the environment than in the file
+    password_file: str = ""  # a file with the password, instead of it
+    ca_file: str = ""  # PEM, who signed the brokers' certificates; empty: whom the system trusts
+    certificate_file: str = ""  # PEM, our own certificate, where brokers ask for one
+    key_file: str = ""  # PEM, its private key
+    key_password: Secret = ""  # of the private key
+
+
+class Connections(Section):
+    """How servers are reached: PostgreSQL and Redis. What is embedded has none of this."""
+
+    pool: PositiveInt = 20  # connections of a process to one backend, at most
+    connect_seconds: PositiveFloat = 5.0  # to wait for a connection, new or out of the pool
+    answer_seconds: PositiveFloat = 60.0  # to wait for one answer; a silent server is given up
+    retries: NonNegativeInt = 2  # of a call that can be repeated, after the connection was lost
+    ca_file: str = ""  # PEM, who signed the server's certificate (rediss://); empty: the system
+
+
+class RedisLists(Section):
+    """Published lists on Redis."""
+
+    layout: Literal["generations", "list"] = (
+        "generations"  # list: a LIST of item ids per person, best first, for other programs
+    )
+    list_key: str = "user:{user_id}"  # the key of a person's LIST
+    keep_hours: PositiveFloat = 168.0  # a generation that is not in service expires after so long
 
 
 class Server(Section):
@@ -124,6 +205,90 @@ class Server(Section):
     )
     max_body_bytes: PositiveInt = 10_000_000  # a larger request is refused
     max_batch: PositiveInt = 10_000  # events in one request
+    cors_origins: list[str] = []  # web pages that may call: "https://shop.example"
+    compress_bytes: NonNegativeInt = 16_384  # larger answers are compressed when asked; 0: never
+    workers: PositiveInt = 1  # processes that share the port; about as many as there are cores
+    max_in_flight: PositiveInt = 512  # requests at work in a worker; more are told to come later
+    max_wait_seconds: PositiveFloat = 1.0  # likewise those that would wait longer than this
+    max_connections: PositiveInt = 4_096  # open at once, for each worker
+    head_seconds: PositiveFloat = 10.0  # in which a request's line and headers must arrive
+    body_seconds: PositiveFloat = 30.0  # in which its body must, and its answer be read
+
+
+class Logs(Section):
+    """What is logged, to standard error; never a body, a header or a token."""
+
+    format: Literal["text", "json"] = "text"  # json: one object a line, for machines
+    level: Literal["debug", "info", "warning", "error"] = "info"  # what is less grave is left out
+    requests: bool = False  # a line for each request, with its route, status, time and client
+
+
+class Telemetry(Section):
+    """Traces, sent with OpenTelemetry."""
+
+    endpoint: str = ""  # OTLP over HTTP: "http://collector:4318/v1/traces"; empty: no traces
+    service: str = "nextup"  # the name under which they appear
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0  # of the requests that nobody else traces
+
+
+class Access(Section):
+    """Who may call the API, and how much."""
+
+    auth: Literal["keys", "none"] = "keys"  # "none": everybody may do everything, on 127.0.0.1 only
+    people: Literal["tenant", "client"] = (
+        "tenant"  # "client": each client of a tenant has people of its own
+    )
+    registration: Literal["closed", "open"] = "closed"  # "open": anybody may register as a client
+    admin: str = "admin"  # the client that the first start makes
+    admin_password: Annotated[str, Field(repr=False)] = ""  # its password; empty: one is made
+    token_seconds: PositiveInt = 900  # how long a token is good
+    rotate_days: PositiveFloat = 30.0  # how long a key signs tokens before the next one does
+    issuer: str = "nextup"  # who issues tokens: one name for each deployment
+    audience: str = "nextup-api"  # whom tokens are for
+    logins_per_minute: PositiveInt = 10  # attempts to get a token, per client and address
+    per_second: NonNegativeFloat = 0.0  # requests of a client without a limit of its own; 0: any
+    burst: NonNegativeInt = 0  # of them at once; 0: as many as in a second
+    per_day: NonNegativeInt = 0  # requests within a day of UTC, likewise; 0: any
+
+
+class Cassandra(Section):
+    """How `cassandra://` is spoken to."""
+
+    consistency: Literal[
+        "one", "local_one", "two", "quorum", "local_quorum", "each_quorum", "all"
+    ] = "local_quorum"  # how many replicas must answer, for reading and writing
+    replication: PositiveInt = 1  # copies of each row, where the keyspace has to be made
+    data_center: str = ""  # the nearest one; empty: that of the node that answers first
+    timeout_seconds: PositiveFloat = 2.0  # to wait for one answer
+    scan_seconds: PositiveFloat = 60.0  # to wait for a page of all keys, or a new table
+    retry_seconds: NonNegativeFloat = 30.0  # how long a write waits for nodes that are away
+    in_flight: PositiveInt = 128  # writes under way at once
+    tls: bool = False  # speak TLS
+    ca_file: str = ""  # whom to trust; empty: whom the system trusts
+    layout: Literal["generations", "rows"] = (
+        "generations"  # rows: one per item, for other programs; replaced person by person
+    )
+    table: str = "recommendations"  # of the layout `rows`
+    user_column: str = "userId"  # likewise, an int
+    item_column: str = "movieId"  # likewise, an int
+
+
+class MongoDB(Section):
+    """How `mongodb://` is spoken to, and what its collections are called."""
+
+    timeout_seconds: PositiveFloat = 2.0  # to find a server that answers
+    scan_seconds: PositiveFloat = 60.0  # to wait for one answer, of many documents
+    retry_seconds: NonNegativeFloat = 30.0  # how long a write waits for a server that is away
+    lease_seconds: PositiveFloat = 10.0  # a writer of items that is silent for so long is replaced
+    items: str = "items"  # the collection of items
+    people: str = "people"  # the collection of people
+    layout: Literal["generations", "documents"] = (
+        "generations"  # documents: one list per person, for other programs; replaced one by one
+    )
+    lists: str = "recommendations"  # the collection of lists in the layout `documents`
+    user_field: str = "userId"  # likewise, an int
+    item_field: str = "movieId"  # likewise, an int; items have it, too
+    score_field: str = "rating"  # likewise
 
 
 class Settings(BaseSettings):
@@ -161,8 +326,18 @@ class Settings(BaseSettings):
     trending: Trending = Trending()
     recommend: Recommend = Recommend()
     gate: Gate = Gate()
+    reranker: Reranker = Reranker()
     lake: LakeUpkeep = LakeUpkeep()
+    stream: Stream = Stream()
+    kafka: KafkaLog = KafkaLog()
+    connections: Connections = Connections()
+    redis: RedisLists = RedisLists()
     server: Server = Server()
+    access: Access = Access()
+    logs: Logs = Logs()
+    telemetry: Telemetry = Telemetry()
+    cassandra: Cassandra = Cassandra()
+    mongodb: MongoDB = MongoDB()
 
     home: Annotated[Path, Field(exclude=True)] = Path()  # the folder of the nextup.toml
 

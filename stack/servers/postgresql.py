@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from stack.errors import Unavailable
 from stack.fetching import debian
-from stack.processes import Process, free_port
+from stack.processes import Process, free_port, output_of
 from stack.server import Server
 
 USER = "nextup"
@@ -87,6 +87,12 @@ class PostgreSQL(Server):
     def url(self) -> str:
         """The default database, as its superuser."""
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def version(self) -> str:
+        """As the program says it."""
+        said = output_of(debian("postgresql", program="postgres"), "--version")
+        return f"PostgreSQL {said.partition(') ')[2].partition(' ')[0]}"
 
     @property
     def _owner(self) -> str | None:

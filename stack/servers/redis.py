@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 from stack.fetching import debian
-from stack.processes import Process, free_port
+from stack.processes import Process, free_port, output_of
 from stack.server import Server
 
 
@@ -52,6 +52,12 @@ class Redis(Server):
     def url(self) -> str:
         """Database 0."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def version(self) -> str:
+        """As the program says it."""
+        said = output_of(debian("redis", program="redis-server"), "--version")
+        return f"Redis {said.partition('v=')[2].partition(' ')[0]}"
 
     def _ready(self) -> bool:
         """Answers PING, and has loaded what it held."""

@@ -1,42 +1,62 @@
 """The backends that the contract suites run on: to add one is to add a row.
 
-A backend is an id and a URL. Relative SQLite files and folders lie in the folder of the test.
-`DURABLE` are those that another process, or the next one, can open. PostgreSQL takes part when
-`NEXTUP_TEST_POSTGRESQL_URL` names a server.
+One table per port. A row is a name and the URL of what needs no server, or the name of a server
+that `tests/servers.py` finds or starts. Relative SQLite files and folders lie in the folder of the
+test, and every test has a tenant of its own on a server.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-import pytest
+from tests.contract.cleaning import clean_server
+from tests.servers import embedded, reach, server
+
+from nextup.bootstrap import open_adapter
+from nextup.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nextup.adapters.sql import Database
+    import pytest
+
+    from nextup.ports.catalog import Catalog
+    from nextup.ports.control import Control
+    from nextup.ports.event_log import EventLog
     from nextup.ports.files import Files
+    from nextup.ports.lake import Lake
     from nextup.ports.online_state import OnlineState
     from nextup.ports.recommendation_store import RecommendationStore
 
 REPOSITORY = Path(__file__).parents[2]
-POSTGRESQL_URL = os.environ.get("NEXTUP_TEST_POSTGRESQL_URL", "")
 
-MEMORY = pytest.param("memory://", id="memory")
-SQLITE = pytest.param("sqlite:///store.db", id="sqlite")
-POSTGRESQL = [pytest.param(POSTGRESQL_URL, id="postgresql")] if POSTGRESQL_URL else []
+MEMORY = embedded("memory", "memory://", durable=False)
+SQLITE = embedded("sqlite", "sqlite:///store.db")
+SQLITE_MEMORY = embedded("sqlite-memory", "sqlite:///:memory:", durable=False)
+POSTGRESQL = server("postgresql")
+REDIS = server("redis")
+REDIS_CLUSTER = server("redis_cluster")
+CASSANDRA = server("cassandra")
+MONGODB = server("mongodb")
+KAFKA = server("kafka")
 
-ALL = [MEMORY, SQLITE, *POSTGRESQL]
-DURABLE = [SQLITE, *POSTGRESQL]
-FILES = [pytest.param("file://files", id="local")]
+EVENT_LOGS = [SQLITE, SQLITE_MEMORY, POSTGRESQL, KAFKA]
+CATALOGS = [SQLITE, SQLITE_MEMORY, POSTGRESQL, MONGODB]
+CONTROLS = [SQLITE, SQLITE_MEMORY, POSTGRESQL]
+RECOMMENDATION_STORES = [MEMORY, SQLITE, POSTGRESQL, CASSANDRA, MONGODB, REDIS, REDIS_CLUSTER]
+ONLINE_STATES = [MEMORY, SQLITE, POSTGRESQL, REDIS, REDIS_CLUSTER]
+FILES = [embedded("local", "file://files"), server("hdfs", "/files")]
+LAKES = [embedded("local", "file://lake"), server("hdfs", "/lake"), server("s3", "/lake")]
 
-WEIGHTS = {"view": 1.0, "click": 2.0, "like": 5.0, "rating": 0.1, "dismiss": 0.0}
+COUNTED = {"view": 1.0, "click": 2.0, "like": 5.0, "rating": 0.1}
+WEIGHTS = {**COUNTED, "dismiss": 0.0}
 WINDOW_DAYS = 14
 
 HOSTILE_IDS = [
@@ -60,53 +80,62 @@ HOSTILE_IDS = [
 ]
 
 
+class Opened(Protocol):
+    """Any adapter."""
+
+    def close(self) -> None: ...
+
+
 @dataclass
 class Place:
-    """Where one test's backend keeps its data; opens it as often as asked, and cleans up."""
+    """Where one test's backend keeps its data; opens it as often as asked, and cleans up.
+
+    What opens it is what opens a platform, so that an adapter is chosen by its URL here, too.
+    """
 
     url: str
     home: Path
-    prefix: str = "t0_"
-    _opened: list[RecommendationStore | OnlineState | Files] = field(default_factory=list)
+    tenant: str = "default"
+    _opened: list[Opened] = field(default_factory=list)
     _places: list[Place] = field(default_factory=list)
 
-    def recommendation_store(self) -> RecommendationStore:
-        from nextup.adapters.recommendation_store.memory import MemoryRecommendationStore
-        from nextup.adapters.recommendation_store.sql import SqlRecommendationStore
+    def event_log(self, **options: Any) -> EventLog:
+        return self._open("event_log", options)
 
-        memory = self.url.startswith("memory:")
-        store = MemoryRecommendationStore() if memory else SqlRecommendationStore(self.database())
-        self._opened.append(store)
-        return store
+    def catalog(self, **options: Any) -> Catalog:
+        return self._open("catalog", options)
 
-    def online_state(self) -> OnlineState:
-        from nextup.adapters.online_state.memory import MemoryOnlineState
-        from nextup.adapters.online_state.sql import SqlOnlineState
+    def control(self, **options: Any) -> Control:
+        return self._open("control", options)
 
-        state: OnlineState = (
-            MemoryOnlineState(weights=WEIGHTS, window_days=WINDOW_DAYS)
-            if self.url.startswith("memory:")
-            else SqlOnlineState(self.database(), weights=WEIGHTS, window_days=WINDOW_DAYS)
+    def recommendation_store(self, **options: Any) -> RecommendationStore:
+        return self._open("recommendation_store", options)
+
+    def online_state(self, **options: Any) -> OnlineState:
+        return self._open("online_state", options)
+
+    def files(self, **options: Any) -> Files:
+        return self._open("files", options)
+
+    def lake(self, **options: Any) -> Lake:
+        return self._open("lake", options)
+
+    def _open(self, port: str, options: dict[str, Any]) -> Any:
+        settings = load_settings(
+            self.home,
+            tenant=self.tenant,
+            weights=COUNTED,
+            trending={"window_days": WINDOW_DAYS},
+            **{f"{port}_url": self.url},
         )
-        self._opened.append(state)
-        return state
-
-    def files(self) -> Files:
-        from nextup.adapters.files.local import LocalFiles
-
-        files = LocalFiles(self.home / self.url.removeprefix("file://"))
-        self._opened.append(files)
-        return files
-
-    def database(self) -> Database:
-        from nextup.adapters.sql import open_database
-
-        return open_database(self.url, self.home, self.prefix)
+        adapter = open_adapter(port, settings, **options)
+        self._opened.append(adapter)
+        return adapter
 
     def another(self) -> Place:
         """An empty place of the same backend, for the next example of a property test."""
         number = len(self._places) + 1
-        place = Place(self.url, self.home / str(number), f"{self.prefix}{number}_")
+        place = Place(self.url, self.home / str(number), f"{self.tenant}_{number}")
         self._places.append(place)
         return place
 
@@ -116,7 +145,7 @@ class Place:
             "import sys\n"
             "from pathlib import Path\n"
             "from tests.contract.backends import Place\n"
-            f"place = Place({self.url!r}, Path({str(self.home)!r}), {self.prefix!r})\n"
+            f"place = Place({self.url!r}, Path({str(self.home)!r}), {self.tenant!r})\n"
         )
         return subprocess.Popen(
             [sys.executable, "-c", opening + program, *arguments],
@@ -127,31 +156,25 @@ class Place:
         )
 
     def clean(self) -> None:
+        """Close all that was opened, and remove what it left on a server."""
+        self._close()
+        clean_server(self.url, f"{self.tenant}_")  # begins the names of `another`'s, too
+
+    def _close(self) -> None:
         for opened in self._opened:
             opened.close()
         for place in self._places:
-            place.clean()
-        if self.url.startswith("postgresql:"):
-            self._drop_tables()
-
-    def _drop_tables(self) -> None:
-        from sqlalchemy import MetaData, inspect
-
-        database = self.database()
-        with database.begin() as connection:
-            names = inspect(connection).get_table_names()
-            metadata = MetaData()
-            metadata.reflect(connection, only=[n for n in names if n.startswith(self.prefix)])
-            metadata.drop_all(connection)
-        database.close()
+            place._close()
 
 
+_run = secrets.token_hex(3)
 _numbers = count()
 
 
-def places(url: str, home: Path) -> Iterator[Place]:
-    """For a fixture: one place, cleaned afterwards."""
-    place = Place(url, home, f"t{os.getpid()}_{next(_numbers)}_")
+def places(request: pytest.FixtureRequest, home: Path) -> Iterator[Place]:
+    """For a fixture over a table: one place, cleaned afterwards."""
+    reached = reach(request, request.param)
+    place = Place(reached.url, home, f"t{_run}_{next(_numbers)}")
     yield place
     place.clean()
 

@@ -1,4 +1,4 @@
-"""The rows and the material of the suites of the event log, the catalogue and the control data."""
+"""The material of the suites of the event log, the catalogue and the control data."""
 
 from __future__ import annotations
 
@@ -6,22 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from tests.contract.backends import DURABLE
-
 from nextup.domain.events import Event
 
 if TYPE_CHECKING:
     import threading
-
-MEMORY = pytest.param("sqlite:///:memory:", id="sqlite-memory")
-
-# One table per port: a backend's id and URL.
-EVENT_LOGS = [*DURABLE, MEMORY]
-CATALOGS = [*DURABLE, MEMORY]
-CONTROLS = [*DURABLE, MEMORY]
-
-durable_only = pytest.mark.parametrize("place", DURABLE, indirect=True)
 
 BASE = datetime(2024, 3, 1, tzinfo=UTC)
 

@@ -1,22 +1,16 @@
 """Fixtures of the suites of the event log, the catalogue and the control data.
 
-Each suite defines `place` over its table of backends: the tables are in `cases.py`, and `Place`,
-which knows how to open and to clean up, is in `backends.py`.
+Each suite defines `place` over its table of backends; the tables and `Place`, which knows how to
+open and to clean up, are in `backends.py`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from nextup.adapters.catalog.sql import SqlCatalog
-from nextup.adapters.control.sql import SqlControl
-from nextup.adapters.event_log.sql import SqlEventLog
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from tests.contract.backends import Place
     from tests.contract.cases import Opener
 
@@ -26,48 +20,33 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def open_log(place: Place) -> Iterator[Opener]:
-    """Opens the same event log again and again; closes all of them."""
-    yield from _opener(place, SqlEventLog)
+def open_log(place: Place) -> Opener:
+    """Opens the same event log again and again; `place` closes all of them."""
+    return place.event_log
 
 
 @pytest.fixture
-def open_catalog(place: Place) -> Iterator[Opener]:
-    """Opens the same catalogue again and again; closes all of them."""
-    yield from _opener(place, SqlCatalog)
+def open_catalog(place: Place) -> Opener:
+    """Opens the same catalogue again and again; `place` closes all of them."""
+    return place.catalog
 
 
 @pytest.fixture
-def open_control(place: Place) -> Iterator[Opener]:
-    """Opens the same control data again and again; closes all of them."""
-    yield from _opener(place, SqlControl)
+def open_control(place: Place) -> Opener:
+    """Opens the same control data again and again; `place` closes all of them."""
+    return place.control
 
 
 @pytest.fixture
-def event_log(open_log: Opener) -> EventLog:
-    log: EventLog = open_log()
-    return log
+def event_log(place: Place) -> EventLog:
+    return place.event_log()
 
 
 @pytest.fixture
-def catalog(open_catalog: Opener) -> Catalog:
-    catalog: Catalog = open_catalog()
-    return catalog
+def catalog(place: Place) -> Catalog:
+    return place.catalog()
 
 
 @pytest.fixture
-def control(open_control: Opener) -> Control:
-    control: Control = open_control()
-    return control
-
-
-def _opener(place: Place, adapter: Callable[..., Any]) -> Iterator[Opener]:
-    opened: list[Any] = []
-
-    def open_it(**options: Any) -> Any:
-        opened.append(adapter(place.database(), **options))
-        return opened[-1]
-
-    yield open_it
-    for one in opened:
-        one.close()
+def control(place: Place) -> Control:
+    return place.control()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.contract.backends import HOSTILE_IDS, Place, places
-from tests.contract.cases import CATALOGS, durable_only, in_threads
+from tests.contract.backends import CATALOGS, HOSTILE_IDS, Place, places
+from tests.contract.cases import in_threads
+from tests.servers import durable
 
-from nextup.adapters.catalog.sql import SqlCatalog
 from nextup.domain.errors import BackendUnavailable, InvalidInput
 from nextup.domain.items import Item, Person
 
@@ -39,7 +39,7 @@ FULL = Item(
 
 @pytest.fixture(params=CATALOGS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    yield from places(request.param, tmp_path)
+    yield from places(request, tmp_path)
 
 
 def titled(**titles: str) -> list[Item]:
@@ -199,7 +199,7 @@ def test_a_search_for_nonsense_finds_nothing(catalog: Catalog, text: str) -> Non
 )
 def test_any_part_of_a_title_finds_it(place: Place, titles: list[str], data: st.DataObject) -> None:
     """Whatever a title consists of, each piece of it, in capitals or not, leads to it."""
-    catalog = SqlCatalog(place.another().database())
+    catalog = place.another().catalog()
     catalog.put_items(Item(str(at), title=title) for at, title in enumerate(titles))
     for at, title in enumerate(titles):
         start = data.draw(st.integers(0, len(title)))
@@ -257,13 +257,12 @@ def test_threads_share_a_catalogue(catalog: Catalog) -> None:
     assert set(halves) == {0}
 
 
-@durable_only
+@durable(CATALOGS)
 def test_two_processes_put_at_once(place: Place, catalog: Catalog) -> None:
     """They wait for each other; nothing is lost."""
     program = """
-from nextup.adapters.catalog.sql import SqlCatalog
 from nextup.domain.items import Item
-catalog = SqlCatalog(place.database())
+catalog = place.catalog()
 for number in range(40):
     catalog.put_items([Item(f"{sys.argv[1]}-{number}"), Item("both", title=sys.argv[1])])
 catalog.close()
@@ -275,7 +274,7 @@ catalog.close()
     assert catalog.count_items() == 81
 
 
-@durable_only
+@durable(CATALOGS)
 def test_items_survive_a_restart(open_catalog: Opener) -> None:
     """What was put is there for the next process."""
     first = open_catalog()

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.contract.backends import HOSTILE_IDS, SQLITE, Place, places
-from tests.contract.cases import BASE, CONTROLS, durable_only, in_threads
+from tests.contract.backends import CONTROLS, HOSTILE_IDS, SQLITE, Place, places
+from tests.contract.cases import BASE, in_threads
+from tests.servers import durable
 
 from nextup.adapters.control.holder import Holder
-from nextup.adapters.control.sql import SqlControl
 from nextup.domain.errors import BackendUnavailable, Conflict, InvalidInput, NotFound
 from nextup.domain.operations import Generation, ModelRecord, Outcome, Run, StepRecord
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=CONTROLS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    yield from places(request.param, tmp_path)
+    yield from places(request, tmp_path)
 
 
 def run(number: int, outcome: Outcome = Outcome.RUNNING) -> Run:
@@ -217,7 +217,7 @@ def test_any_switches_keep_a_history_without_repeats(
     place: Place, switches: list[str | None]
 ) -> None:
     """The model in service is never in its own history, and no model is there twice."""
-    control = SqlControl(place.another().database())
+    control = place.another().control()
     for name in "abc":
         control.save_model(model(name))
     for name in switches:
@@ -286,15 +286,14 @@ def test_threads_compete_for_a_lock(control: Control) -> None:
 
 HOLD = """
 import time
-from nextup.adapters.control.sql import SqlControl
-control = SqlControl(place.database())
+control = place.control()
 with control.lock("pipeline"):
     print("held", flush=True)
     time.sleep(600)
 """
 
 
-@durable_only
+@durable(CONTROLS)
 def test_another_process_is_refused_until_the_holder_dies(place: Place, control: Control) -> None:
     """The lock of a process that was killed is free at once."""
     process = place.run(HOLD)
@@ -309,7 +308,7 @@ def test_another_process_is_refused_until_the_holder_dies(place: Place, control:
         pass
 
 
-@durable_only
+@durable(CONTROLS)
 def test_a_reused_process_number_is_not_the_holder(open_control: Opener) -> None:
     """A process that lives under the number of a dead holder does not keep its lock."""
     me = Holder.here()
@@ -342,7 +341,7 @@ def test_a_holder_elsewhere_lives_while_its_heart_beats(open_control: Opener) ->
                 pass
 
 
-@durable_only
+@durable(CONTROLS)
 def test_a_silent_holder_elsewhere_is_dead(open_control: Opener) -> None:
     """It loses the lock, and learns that it did, since both may have worked."""
     far = Holder("far", "another boot", 1, "1")
@@ -352,7 +351,7 @@ def test_a_silent_holder_elsewhere_is_dead(open_control: Opener) -> None:
         pass
 
 
-@durable_only
+@durable(CONTROLS)
 def test_the_same_host_name_is_not_the_same_place(open_control: Opener) -> None:
     """Containers may share a name and each have a process 1: only silence tells then."""
     me = Holder.here()
@@ -361,7 +360,7 @@ def test_the_same_host_name_is_not_the_same_place(open_control: Opener) -> None:
         pass
 
 
-@durable_only
+@durable(CONTROLS)
 def test_everything_survives_a_restart(open_control: Opener) -> None:
     """Runs, models, what is in service and generations are there for the next process."""
     control = open_control(clock=lambda: BASE)

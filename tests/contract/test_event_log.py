@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.contract.backends import HOSTILE_IDS, Place, kill_at_line, places
-from tests.contract.cases import BASE, EVENT_LOGS, durable_only, event, in_threads
+from tests.contract.backends import EVENT_LOGS, HOSTILE_IDS, Place, kill_at_line, places
+from tests.contract.cases import BASE, event, in_threads
+from tests.servers import cannot, durable
 
-from nextup.adapters.event_log.sql import SqlEventLog
 from nextup.domain.errors import BackendUnavailable, InvalidInput
 from nextup.domain.events import START, Rejected, RejectedRow, to_microseconds
 from nextup.ports.event_log import SupportsErasure
@@ -24,17 +24,21 @@ if TYPE_CHECKING:
 
     from tests.contract.cases import Opener
 
-    from nextup.domain.events import Event, LogRow
+    from nextup.domain.events import Event, LogRow, Position
     from nextup.ports.event_log import EventLog
 
 
 @pytest.fixture(params=EVENT_LOGS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    yield from places(request.param, tmp_path)
+    yield from places(request, tmp_path)
 
 
 def everything(log: EventLog, limit: int = 1000) -> list[LogRow]:
-    rows, position = [], START
+    return everything_from(log, START, limit)
+
+
+def everything_from(log: EventLog, position: Position, limit: int = 1000) -> list[LogRow]:
+    rows = []
     while (batch := log.read(position, limit)).rows:
         rows += batch.rows
         position = batch.position
@@ -110,7 +114,7 @@ def test_the_same_id_in_two_calls_is_one_event(event_log: EventLog) -> None:
     assert ids(event_log) == ["e000001", "e000002", "e000003"]
 
 
-@durable_only
+@durable(EVENT_LOGS)
 def test_the_same_id_after_a_restart_is_one_event(open_log: Opener) -> None:
     """What was written is known to the next process."""
     log = open_log()
@@ -158,7 +162,7 @@ def test_any_sequence_of_appends_keeps_first_ones_in_order(
     place: Place, calls: list[list[int]]
 ) -> None:
     """Whatever is repeated, the log holds each id once, in the order of first arrival."""
-    log = SqlEventLog(place.another().database())
+    log = place.another().event_log()
     seen: dict[str, int] = {}
     for numbers in calls:
         for receipt in log.append([event(number) for number in numbers]):
@@ -167,6 +171,52 @@ def test_any_sequence_of_appends_keeps_first_ones_in_order(
     assert {row.event_id: row.offset for row in everything(log)} == seen
     assert list(seen.values()) == sorted(seen.values())
     log.close()
+
+
+NO_ERASURE = "a topic forgets by age alone: retention is the cure"
+NO_TRANSACTION = "readers see an event once all brokers have it, whatever came with it"
+NO_UNIQUE_KEYS = "ids are compared with the last ones of a partition only; silver with all"
+
+
+@cannot(kafka=NO_TRANSACTION)
+def test_an_append_is_seen_whole(event_log: EventLog) -> None:
+    """Who reads while many events are appended in one call sees none of them or all."""
+    event_log.append([event(0)])
+    events = [event(number, user=f"user-{number % 50}") for number in range(1, 20_001)]
+    writer = threading.Thread(target=event_log.append, args=(events,))
+    writer.start()
+    seen = set()
+    while writer.is_alive():
+        seen.add(sum(event_log.head().values()))
+    writer.join()
+    assert seen <= {1, 20_001}
+    assert len(ids(event_log)) == 20_001
+
+
+@cannot(kafka=NO_UNIQUE_KEYS)
+def test_an_id_is_known_for_ever(open_log: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many events came since, the same id is the same event."""
+    monkeypatch.setenv("NEXTUP_KAFKA__DEDUPE_EVENTS", "50")
+    log = open_log()
+    log.append([event(number) for number in range(400)])
+    assert log.append([event(1)])[0].duplicate
+
+
+def test_an_id_that_two_writers_have_written_is_read_once(open_log: Opener) -> None:
+    """Two that have the log open, neither knowing what the other does, and a reader that begins
+    anywhere: each id is one event."""
+    one, other = open_log(), open_log()
+    one.append([event(0)])
+    other.append([event(1)])
+    one.append([event(number) for number in range(2, 12)])
+    other.append([event(number) for number in range(6, 16)])
+    rows = everything(open_log())
+    assert [row.event_id for row in rows] == [event(number).event_id for number in range(16)]
+    for row in rows:
+        after = everything_from(open_log(), {row.partition: row.offset + 1})
+        assert after == [later for later in rows if later.offset > row.offset]
+    assert sum(len(log.append([event(3)])) for log in (one, other)) == 2
+    assert ids(one) == [event(number).event_id for number in range(16)]
 
 
 def test_a_large_append_with_some_old_events(event_log: EventLog) -> None:
@@ -190,7 +240,7 @@ def test_received_at_never_goes_back(open_log: Opener) -> None:
     assert [row.received_at - to_microseconds(BASE) for row in everything(log)] == [0, 0, 1_000_000]
 
 
-@durable_only
+@durable(EVENT_LOGS)
 def test_received_at_never_goes_back_over_a_restart(open_log: Opener) -> None:
     """A machine that starts with a wrong clock does not write into the past."""
     log = open_log(clock=lambda: BASE)
@@ -310,8 +360,7 @@ def test_a_reader_beside_writers_misses_nothing(event_log: EventLog) -> None:
 
 WRITER = """
 from tests.contract.cases import event
-from nextup.adapters.event_log.sql import SqlEventLog
-log = SqlEventLog(place.database())
+log = place.event_log()
 first = int(sys.argv[1])
 for number in range(first, first + int(sys.argv[2]), 5):
     receipts = log.append([event(n) for n in range(number, number + 5)])
@@ -320,7 +369,7 @@ log.close()
 """
 
 
-@durable_only
+@durable(EVENT_LOGS)
 def test_two_processes_append_at_once(place: Place, event_log: EventLog) -> None:
     """They wait for each other; both write all, and what both write is there once."""
     processes = [place.run(WRITER, first, "300") for first in ("0", "150")]
@@ -331,7 +380,7 @@ def test_two_processes_append_at_once(place: Place, event_log: EventLog) -> None
     assert sorted(ids(event_log)) == [event(number).event_id for number in range(450)]
 
 
-@durable_only
+@durable(EVENT_LOGS)
 @pytest.mark.parametrize("line", [1, 6, 23])
 def test_a_killed_writer_loses_nothing(place: Place, event_log: EventLog, line: int) -> None:
     """After SIGKILL everything acknowledged is there, at its offset; appends are whole."""
@@ -356,7 +405,7 @@ def test_consumers_keep_their_own_positions(event_log: EventLog) -> None:
     assert event_log.committed("lake") == START
 
 
-@durable_only
+@durable(EVENT_LOGS)
 def test_a_commit_survives_a_restart(open_log: Opener) -> None:
     """What a group committed is where it goes on."""
     log = open_log()
@@ -389,6 +438,7 @@ def test_rejected_records_are_kept_whole_and_once(event_log: EventLog) -> None:
     assert event_log.read_rejected(rest.position, 10).rows == []
 
 
+@cannot(kafka=NO_ERASURE)
 def test_erasing_a_person_removes_all_of_theirs(event_log: EventLog) -> None:
     """Their events and the rejected records that name them go; all others keep their offsets."""
     assert isinstance(event_log, SupportsErasure)
@@ -409,6 +459,7 @@ def test_erasing_a_person_removes_all_of_theirs(event_log: EventLog) -> None:
     assert event_log.erase("ada") == 0
 
 
+@cannot(kafka=NO_ERASURE)
 def test_offsets_of_erased_events_are_not_given_again(event_log: EventLog) -> None:
     """A reader that stands at the head does not miss what comes after an erasure."""
     assert isinstance(event_log, SupportsErasure)
@@ -420,6 +471,7 @@ def test_offsets_of_erased_events_are_not_given_again(event_log: EventLog) -> No
     assert [row.event_id for row in event_log.read(head, 10).rows] == ["e000002"]
 
 
+@cannot(kafka=NO_ERASURE)
 def test_a_number_is_a_person_too(event_log: EventLog) -> None:
     """In a rejected record the id may have been a number."""
     assert isinstance(event_log, SupportsErasure)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=FILES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    yield from places(request.param, tmp_path)
+    yield from places(request, tmp_path)
 
 
 @pytest.fixture
@@ -267,7 +267,9 @@ def test_odd_names_are_names(files: Files, name: str) -> None:
 @pytest.mark.parametrize("name", REFUSED_NAMES)
 def test_names_that_lead_elsewhere_are_refused(files: Files, name: str, tmp_path: Path) -> None:
     """By every method, before anything happens."""
-    (tmp_path / "outside").write_bytes(b"not yours")
+    outside = tmp_path / "files/outside"  # beside the tenant's folder
+    outside.parent.mkdir(exist_ok=True)
+    outside.write_bytes(b"not yours")
     methods = [files.exists, files.size, files.remove]
     methods += [lambda name: files.append(name, b"x", committed=0)]
     methods += [lambda name: files.open(name).__enter__()]
@@ -280,7 +282,7 @@ def test_names_that_lead_elsewhere_are_refused(files: Files, name: str, tmp_path
     for method in methods:
         with pytest.raises(InvalidInput):
             method(name)
-    assert (tmp_path / "outside").read_bytes() == b"not yours"
+    assert outside.read_bytes() == b"not yours"
     assert files.list() == []
 
 

@@ -2,76 +2,42 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from tests.contract.backends import LAKES, Place, kill_at_line
+from tests.contract.backends import places as backends
+from tests.contract.lake_rows import DAY, events, items, offsets, places
 
-from nextup.adapters.lake.delta import DeltaLake
 from nextup.adapters.lake.frames import polars_schema
-from nextup.domain.errors import (
-    BackendUnavailable,
-    Conflict,
-    CorruptData,
-    InvalidInput,
-    NotFound,
-    StorageFull,
-)
+from nextup.domain.errors import Conflict, InvalidInput, NotFound
 from nextup.domain.events import START
 from nextup.domain.tables import COLUMNS, OFFSET, SCORE, Table
 from nextup.schemas.table_schemas import table_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
 
-DAY = datetime(2024, 5, 1, tzinfo=UTC)
+    from nextup.ports.lake import Lake
+
+
+@pytest.fixture(params=LAKES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    yield from backends(request, tmp_path)
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Iterator[DeltaLake]:
-    lake = DeltaLake(str(tmp_path / "lake"))
-    yield lake
-    lake.close()
-
-
-def events(*offsets: int, partition: str = "0") -> pl.DataFrame:
-    rows = []
-    for offset in offsets:
-        at = DAY + timedelta(hours=offset)
-        row: Sequence[Any] = (
-            partition, offset, at, f"{partition}-e{offset}", "rating", "ada", "i1", at, 4.5,
-            None, None, '{"a": 1}', at.date(),
-        )  # fmt: skip
-        rows.append(row)
-    return pl.DataFrame(rows, polars_schema(table_schema(Table.EVENTS)), orient="row")
-
-
-def places(*items: str, score: float = 1.0) -> pl.DataFrame:
-    rows = [("7d", rank, item, score, 1) for rank, item in enumerate(items, 1)]
-    return pl.DataFrame(rows, polars_schema(table_schema(Table.TRENDING)), orient="row")
-
-
-def offsets(lake: DeltaLake, as_of: int | datetime | None = None) -> list[int]:
-    return sorted(lake.scan(Table.EVENTS, as_of).collect()[OFFSET].to_list())
-
-
-def items(lake: DeltaLake, as_of: int | datetime | None = None) -> list[str]:
-    return lake.scan(Table.TRENDING, as_of).sort("rank").collect()["item_id"].to_list()
-
-
-def data_files(tmp_path: Path, table: Table) -> list[Path]:
-    return sorted((tmp_path / "lake" / table.value.replace(".", "/")).rglob("part-*.parquet"))
+def lake(place: Place) -> Lake:
+    return place.lake()
 
 
 @pytest.mark.parametrize("table", list(Table))
-def test_unwritten_table_is_empty(lake: DeltaLake, table: Table) -> None:
+def test_unwritten_table_is_empty(lake: Lake, table: Table) -> None:
     """A table that was never written reads as empty, with its columns and types."""
     frame = lake.scan(table).collect()
     assert frame.is_empty()
@@ -80,7 +46,7 @@ def test_unwritten_table_is_empty(lake: DeltaLake, table: Table) -> None:
     assert lake.position(table, "log") == START
 
 
-def test_rows_come_back(lake: DeltaLake) -> None:
+def test_rows_come_back(lake: Lake) -> None:
     """What was appended is read again, to the microsecond, across day partitions."""
     written = events(0, 30, 60)
     lake.append(Table.EVENTS, written)
@@ -88,7 +54,7 @@ def test_rows_come_back(lake: DeltaLake) -> None:
     assert lake.scan(Table.EVENTS).collect_schema().names() == list(COLUMNS[Table.EVENTS])
 
 
-def test_position_moves_with_rows(lake: DeltaLake) -> None:
+def test_position_moves_with_rows(lake: Lake) -> None:
     """Each partition's position is stored beside the rows, and each source's apart."""
     lake.append(Table.EVENTS, events(0), source="log", position={"0": 1})
     lake.append(Table.EVENTS, events(5, partition="é/1"), source="log", position={"é/1": 6})
@@ -97,7 +63,7 @@ def test_position_moves_with_rows(lake: DeltaLake) -> None:
     assert lake.position(Table.EVENTS, "other") == {"0": 3}
 
 
-def test_same_append_twice_is_one(lake: DeltaLake) -> None:
+def test_same_append_twice_is_one(lake: Lake) -> None:
     """An append whose position was reached before writes nothing."""
     first = lake.append(Table.EVENTS, events(0, 1), source="log", position={"0": 2}, after=START)
     again = lake.append(Table.EVENTS, events(0, 1), source="log", position={"0": 2}, after=START)
@@ -106,7 +72,7 @@ def test_same_append_twice_is_one(lake: DeltaLake) -> None:
     assert offsets(lake) == [0, 1]
 
 
-def test_empty_append_moves_position(lake: DeltaLake) -> None:
+def test_empty_append_moves_position(lake: Lake) -> None:
     """No rows with a position remember the position; no rows without one do nothing."""
     lake.append(Table.EVENTS, events(), source="log", position={"0": 7})
     version = lake.version(Table.EVENTS)
@@ -114,7 +80,7 @@ def test_empty_append_moves_position(lake: DeltaLake) -> None:
     assert lake.append(Table.EVENTS, events()) == version
 
 
-def test_moved_source_is_a_conflict(lake: DeltaLake) -> None:
+def test_moved_source_is_a_conflict(lake: Lake) -> None:
     """Rows that overlap what somebody else wrote are refused, not doubled."""
     lake.append(Table.EVENTS, events(0, 1), source="log", position={"0": 2})
     with pytest.raises(Conflict):
@@ -125,7 +91,7 @@ def test_moved_source_is_a_conflict(lake: DeltaLake) -> None:
     assert offsets(lake) == [0, 1]
 
 
-def test_replace_takes_the_place_of_all(lake: DeltaLake) -> None:
+def test_replace_takes_the_place_of_all(lake: Lake) -> None:
     """Only the new rows remain; equal content still makes a version."""
     lake.replace(Table.TRENDING, places("a", "b"), source="log", position={"0": 4})
     first = lake.version(Table.TRENDING)
@@ -148,7 +114,7 @@ def test_replace_takes_the_place_of_all(lake: DeltaLake) -> None:
         (places("a").with_columns(pl.lit(None, pl.Float64).alias(SCORE)), "may not be empty"),
     ],
 )
-def test_wrong_frames_are_refused(lake: DeltaLake, frame: pl.DataFrame, said: str) -> None:
+def test_wrong_frames_are_refused(lake: Lake, frame: pl.DataFrame, said: str) -> None:
     """Missing, surplus, mistyped and empty columns raise InvalidInput and write nothing."""
     lake.replace(Table.TRENDING, places("kept"))
     for write in (
@@ -161,7 +127,7 @@ def test_wrong_frames_are_refused(lake: DeltaLake, frame: pl.DataFrame, said: st
     assert items(lake) == ["kept"]
 
 
-def test_time_travel(lake: DeltaLake) -> None:
+def test_time_travel(lake: Lake) -> None:
     """Every version can be read again, by number and by moment."""
     before = datetime.now(UTC) - timedelta(seconds=1)
     first = lake.replace(Table.TRENDING, places("a"))
@@ -179,7 +145,7 @@ def test_time_travel(lake: DeltaLake) -> None:
     assert lake.scan(Table.ITEMS, between).collect().is_empty()
 
 
-def test_scan_is_a_snapshot(lake: DeltaLake) -> None:
+def test_scan_is_a_snapshot(lake: Lake) -> None:
     """A lazy frame shows the version it was made from, whatever is written before it is run."""
     lake.append(Table.EVENTS, events(0))
     frame = lake.scan(Table.EVENTS)
@@ -188,7 +154,7 @@ def test_scan_is_a_snapshot(lake: DeltaLake) -> None:
     assert frame.collect().height == 1
 
 
-def test_update_and_delete(lake: DeltaLake) -> None:
+def test_update_and_delete(lake: Lake) -> None:
     """Both say how many rows matched, and positions survive."""
     lake.append(Table.EVENTS, events(0, 1, 2), source="log", position={"0": 3})
     at = "cast('2026-01-02T03:04:05.123456Z' as timestamp)"
@@ -203,7 +169,7 @@ def test_update_and_delete(lake: DeltaLake) -> None:
     assert lake.delete(Table.ITEMS, "true") == 0
 
 
-def test_status(lake: DeltaLake) -> None:
+def test_status(lake: Lake) -> None:
     """Rows, files and bytes of the latest version of every written table, by name."""
     lake.append(Table.EVENTS, events(0, 30))
     lake.replace(Table.TRENDING, places("a"))
@@ -215,9 +181,7 @@ def test_status(lake: DeltaLake) -> None:
     assert all(s.bytes > 0 and s.changed_at > DAY for s in found)
 
 
-def test_maintenance_keeps_rows_positions_and_young_versions(
-    lake: DeltaLake, tmp_path: Path
-) -> None:
+def test_maintenance_keeps_rows_positions_and_young_versions(lake: Lake) -> None:
     """Compaction changes no row and no position; versions younger than `keep` stay readable."""
     versions = [
         lake.append(Table.EVENTS, events(n), source="log", position={"0": n + 1}) for n in range(6)
@@ -235,29 +199,14 @@ def test_maintenance_keeps_rows_positions_and_young_versions(
         lake.scan(Table.EVENTS, versions[0])
     with pytest.raises(NotFound):
         lake.scan(Table.EVENTS, datetime(2001, 1, 1, tzinfo=UTC))
-    assert len(data_files(tmp_path, Table.EVENTS)) == 1
+    assert lake.status()[0].files == 1
     lake.append(Table.EVENTS, events(6), source="log", position={"0": 7}, after={"0": 6})
     assert offsets(lake) == list(range(7))
 
 
-def test_maintenance_removes_old_orphans(lake: DeltaLake, tmp_path: Path) -> None:
-    """What a killed writer left is removed when it is old; a young one may still be written."""
-    lake.replace(Table.TRENDING, places("a"))
-    folder = data_files(tmp_path, Table.TRENDING)[0].parent
-    old, young = folder / "part-old.parquet", folder / "part-young.parquet"
-    for orphan in (old, young):
-        orphan.write_bytes(b"half")
-    long_ago = (datetime.now(UTC) - timedelta(days=3)).timestamp()
-    os.utime(old, (long_ago, long_ago))
-    lake.maintain(keep=timedelta(days=2))
-    assert not old.exists()
-    assert young.exists()
-    assert items(lake) == ["a"]
-
-
-def test_content_hash(tmp_path: Path) -> None:
+def test_content_hash(place: Place) -> None:
     """Equal rows in other files and another order hash alike; any other row does not."""
-    one, two = DeltaLake(str(tmp_path / "one")), DeltaLake(str(tmp_path / "two"))
+    one, two = place.lake(), place.another().lake()
     one.append(Table.EVENTS, events(0, 1, 2))
     for offset in (2, 0, 1):
         two.append(Table.EVENTS, events(offset))
@@ -267,15 +216,15 @@ def test_content_hash(tmp_path: Path) -> None:
     assert one.content_hash(Table.ITEMS) == two.content_hash(Table.ITEMS)
 
 
-def test_prefixes_do_not_meet(tmp_path: Path) -> None:
+def test_tenants_do_not_meet(place: Place) -> None:
     """Two tenants of one root see their own tables only."""
-    one, two = DeltaLake(str(tmp_path), "one_"), DeltaLake(f"file://{tmp_path}", "two_")
+    one, two = place.lake(), replace(place, tenant=f"{place.tenant}_two").lake()
     one.replace(Table.TRENDING, places("a"))
     assert two.status() == []
     assert items(two) == []
 
 
-def test_writers_at_once_lose_nothing(lake: DeltaLake) -> None:
+def test_writers_at_once_lose_nothing(lake: Lake) -> None:
     """Appends from several threads, to a table that none has made yet, all arrive."""
     failures: list[BaseException] = []
 
@@ -297,7 +246,7 @@ def test_writers_at_once_lose_nothing(lake: DeltaLake) -> None:
     assert lake.position(Table.EVENTS, "log") == {str(worker): 5 for worker in range(4)}
 
 
-def test_racing_collectors_write_once(lake: DeltaLake) -> None:
+def test_racing_collectors_write_once(lake: Lake) -> None:
     """Of two writers with the same rows one writes; the other's is a no-op or a conflict."""
     lake.append(Table.EVENTS, events(), source="log", position={"0": 1})
     start = threading.Barrier(2)
@@ -315,9 +264,8 @@ def test_racing_collectors_write_once(lake: DeltaLake) -> None:
 
 
 WRITER = """
-import sys
-from tests.contract.test_lake import DeltaLake, Table, events
-lake = DeltaLake(sys.argv[1])
+from tests.contract.lake_rows import Table, events
+lake = place.lake()
 while True:
     done = lake.position(Table.EVENTS, "log").get("0", 0)
     rows = events(*range(done, done + 3))
@@ -326,128 +274,11 @@ while True:
 """
 
 
-def test_killed_writer_leaves_rows_and_position_together(tmp_path: Path) -> None:
+def test_killed_writer_leaves_rows_and_position_together(place: Place) -> None:
     """SIGKILL at any moment: each acknowledged row is there once, and so says the position."""
-    root = tmp_path / "lake"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}
-    acknowledged = 0
-    for kill in range(4):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(root)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=Path(__file__).parents[2],
-        ) as process:
-            assert process.stdout is not None
-            for _ in range(2 + kill):
-                acknowledged = int(process.stdout.readline())
-            threading.Event().wait(0.003 * kill)  # another moment of the next write each time
-            process.send_signal(signal.SIGKILL)
-        lake = DeltaLake(str(root))
+    lake = place.lake()
+    for line in (2, 3, 4):  # another moment each time
+        acknowledged = kill_at_line(place.run(WRITER), line)
         end = lake.position(Table.EVENTS, "log")["0"]
-        assert end >= acknowledged
+        assert end >= int(acknowledged[-1])
         assert offsets(lake) == list(range(end))
-
-
-def test_full_disk(tmp_path: Path) -> None:
-    """A full disk raises StorageFull and leaves the table as it was."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)],
-        check=False,
-        capture_output=True,
-    )
-    if mounted.returncode:
-        pytest.skip("a small disk can only be mounted by root")
-    try:
-        lake = DeltaLake(str(disk / "lake"))
-        lake.append(Table.EVENTS, events(0), source="log", position={"0": 1})
-        noise = pl.Series("context", [os.urandom(400).hex() for _ in range(2000)])
-        large = events(*range(1, 2001)).with_columns(noise)
-        with pytest.raises(StorageFull):
-            lake.append(Table.EVENTS, large, source="log", position={"0": 2001})
-        with pytest.raises(StorageFull):
-            lake.replace(Table.EVENTS, large.lazy(), source="log", position={"0": 2001})
-        assert offsets(lake) == [0]
-        assert lake.position(Table.EVENTS, "log") == {"0": 1}
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_unusable_folder(tmp_path: Path) -> None:
-    """A root that is no folder, or may not be written, is a clear error."""
-    file = tmp_path / "file"
-    file.write_text("not a folder")
-    with pytest.raises(BackendUnavailable, match="cannot be used"):
-        DeltaLake(str(file)).append(Table.EVENTS, events(0))
-
-
-def damage_middle(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    middle = len(content) // 2
-    content[4 : middle + 60] = os.urandom(middle + 56)
-    file.write_bytes(content)
-
-
-@pytest.mark.parametrize("how", ["cut short", "missing"])
-def test_damaged_file_is_named(lake: DeltaLake, tmp_path: Path, how: str) -> None:
-    """A file that is gone or cut short is found before it is read, and named with its table."""
-    lake.append(Table.EVENTS, events(0))
-    (file,) = data_files(tmp_path, Table.EVENTS)
-    if how == "missing":
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(CorruptData, match=rf"bronze\.events.*{file.name}"):
-        lake.scan(Table.EVENTS)
-    assert [file.name in line for line in lake.damage(Table.EVENTS)] == [True]
-
-
-def test_rotten_bytes_are_named(lake: DeltaLake, tmp_path: Path) -> None:
-    """Bytes that changed on disk raise CorruptData with table and file, and stay as they are."""
-    lake.append(Table.EVENTS, events(*range(24)))
-    (file,) = data_files(tmp_path, Table.EVENTS)
-    damage_middle(file)
-    rotten = file.read_bytes()
-    with pytest.raises(CorruptData, match=rf"bronze\.events.*{file.name}"):
-        lake.replace(Table.EVENTS, lake.scan(Table.EVENTS))
-    with pytest.raises(CorruptData):
-        lake.content_hash(Table.EVENTS)
-    assert file.read_bytes() == rotten
-
-
-@pytest.mark.parametrize("content", ["", '{"commitInfo": {"time'])
-def test_damaged_log_is_named(lake: DeltaLake, tmp_path: Path, content: str) -> None:
-    """A broken transaction log is an error that names the file; it is never written over."""
-    lake.append(Table.EVENTS, events(0))
-    log = tmp_path / "lake/bronze/events/_delta_log/00000000000000000000.json"
-    log.write_text(content)
-    for use in (
-        lambda: lake.scan(Table.EVENTS),
-        lambda: lake.append(Table.EVENTS, events(1)),
-        lambda: lake.position(Table.EVENTS, "log"),
-    ):
-        with pytest.raises(CorruptData, match="_delta_log"):
-            use()
-    assert log.read_text() == content
-
-
-def test_lost_log_is_not_an_empty_table(lake: DeltaLake, tmp_path: Path) -> None:
-    """A log whose beginning is gone is damage, not a table to make anew."""
-    lake.append(Table.EVENTS, events(0))
-    (tmp_path / "lake/bronze/events/_delta_log/00000000000000000000.json").unlink()
-    with pytest.raises(CorruptData):
-        lake.scan(Table.EVENTS)
-
-
-def test_new_column_reads_as_null(lake: DeltaLake, tmp_path: Path) -> None:
-    """A table written before a column existed is read with nulls in it, and can be appended to."""
-    old = pl.DataFrame({"window": ["1d"], "item_id": ["a"], "score": [1.0], "rank": [1]})
-    folder = tmp_path / "lake/gold/trending"
-    folder.mkdir(parents=True)
-    old.with_columns(pl.col("rank").cast(pl.Int32)).write_delta(str(folder))
-    assert lake.scan(Table.TRENDING).collect()["people"].to_list() == [None]
-    lake.append(Table.TRENDING, places("b"))
-    assert sorted(items(lake)) == ["a", "b"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.contract.backends import ALL, HOSTILE_IDS, Place, places
+from tests.contract.backends import HOSTILE_IDS, RECOMMENDATION_STORES, Place, places
 
 from nextup.domain.errors import Conflict, InvalidInput, NotFound
 from nextup.domain.recommendations import PublishedList, Scored
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from nextup.ports.recommendation_store import RecommendationStore
 
 
-@pytest.fixture(params=ALL)
+@pytest.fixture(params=RECOMMENDATION_STORES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    yield from places(request.param, tmp_path)
+    yield from places(request, tmp_path)
 
 
 @pytest.fixture

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.contract.backends import DURABLE, FILES, Place, kill_at_line, places
+from tests.contract.backends import (
+    FILES,
+    ONLINE_STATES,
+    RECOMMENDATION_STORES,
+    Place,
+    kill_at_line,
+    places,
+)
 from tests.contract.log_rows import NOON, counters, histories, row, touch
 from tests.contract.test_files import put, put_folder, tree
 from tests.contract.test_online_state import FAR, all_trending, apply, served
 from tests.contract.test_recommendation_store import in_service, published
+from tests.servers import cannot, durable
 
 from nextup.domain.recommendations import PublishedList, Scored
 
@@ -22,20 +30,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    yield from places(request.param, tmp_path)
+    yield from places(request, tmp_path)
 
 
-REOPENED = [
-    pytest.param(
-        "memory://",
-        id="memory",
-        marks=pytest.mark.xfail(reason="memory ends with its process", strict=True),
-    ),
-    *DURABLE,
-]
+ends_with_its_process = cannot(memory="memory ends with its process")
 
 
-@pytest.mark.parametrize("place", REOPENED, indirect=True)
+@pytest.mark.parametrize("place", RECOMMENDATION_STORES, indirect=True)
+@ends_with_its_process
 def test_lists_outlive_a_restart(place: Place) -> None:
     """What was written is there when the store is opened again."""
     store = place.recommendation_store()
@@ -46,11 +48,11 @@ def test_lists_outlive_a_restart(place: Place) -> None:
     assert again.read("ada") == published("ada", "film")
 
 
-@pytest.mark.parametrize("place", DURABLE, indirect=True)
+@durable(RECOMMENDATION_STORES)
 def test_tenants_are_apart(place: Place) -> None:
     """A store with another prefix in the same database has lists of its own."""
     in_service(place.recommendation_store(), "g1", published("ada", "film"))
-    neighbour = Place(place.url, place.home, f"{place.prefix}n_")
+    neighbour = Place(place.url, place.home, f"{place.tenant}_n")
     other = neighbour.recommendation_store()
     assert other.current() is None
     assert other.read("ada") is None
@@ -76,7 +78,7 @@ store.close()
 """
 
 
-@pytest.mark.parametrize("place", DURABLE, indirect=True)
+@durable(RECOMMENDATION_STORES)
 @pytest.mark.parametrize("line", [1, 5, 6, 11, 16, 17])
 @pytest.mark.faults
 def test_a_publish_that_was_killed_can_be_run_again(place: Place, line: int) -> None:
@@ -102,7 +104,8 @@ def test_a_publish_that_was_killed_can_be_run_again(place: Place, line: int) -> 
     assert len(found.items) == 20
 
 
-@pytest.mark.parametrize("place", REOPENED, indirect=True)
+@pytest.mark.parametrize("place", ONLINE_STATES, indirect=True)
+@ends_with_its_process
 def test_the_state_outlives_a_restart(place: Place) -> None:
     """History, counters, position and served lists are there when it is opened again."""
     state = place.online_state()
@@ -128,7 +131,7 @@ for start in range(0, len(rows), 20):
 """
 
 
-@pytest.mark.parametrize("place", DURABLE, indirect=True)
+@durable(ONLINE_STATES)
 @pytest.mark.parametrize("line", [1, 2, 7, 20, 55])
 @pytest.mark.faults
 def test_a_killed_updater_leaves_whole_batches(place: Place, line: int) -> None:

@@ -10,6 +10,7 @@ import atexit
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -96,6 +97,13 @@ class Command:
         self._process.kill()
         self._process.join()
         return alive and self._process.exitcode == -9
+
+    def pause(self, seconds: float) -> None:
+        """SIGSTOP for so long: it is alive and does nothing."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def terminate(self) -> Done:
         """SIGTERM, and the end that the process chooses."""

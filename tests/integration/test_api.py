@@ -313,15 +313,20 @@ class TestItems:
             client.put(f"/v1/items/{item_id}", json=item)
 
     def test_a_batch(self, client):
-        """Many items at once; one that does not fit refuses all, naming the field."""
+        """Many items at once, each judged by itself: what does not fit is named, and the rest
+        is kept."""
         good = [
             {"item_id": f"batch-{n}", "title": f"Batch {n}", "available": False} for n in range(3)
         ]
-        assert client.post("/v1/items/batch", json={"items": good}).json() == {"items": 3}
-        bad = [*good, {"item_id": "batch-9", "year": "long ago"}]
-        problem = is_problem(client.post("/v1/items/batch", json={"items": bad}), 422)
-        assert problem["errors"][0]["where"] == "body.items.3.year"
+        bad = [{"item_id": "batch-9", "year": "long ago"}, 7, {"title": "nameless"}]
+        answer = client.post("/v1/items/batch", json={"items": [*bad, *good]}).json()
+        assert (answer["items"], answer["rejected"]) == (3, 3)
+        assert [row["status"] for row in answer["rows"]] == ["rejected"] * 3 + ["kept"] * 3
+        assert answer["rows"][0]["reason"].startswith("year: ")
+        assert answer["rows"][2]["reason"].startswith("item_id: ")
+        assert client.get("/v1/items/batch-2").json()["title"] == "Batch 2"
         is_problem(client.get("/v1/items/batch-9"), 404)
+        is_problem(client.post("/v1/items/batch", json={"items": [1] * 10_001}), 422)
 
 
 class TestEdge:
@@ -364,6 +369,7 @@ class TestEdge:
             "recommendation_store",
             "control",
             "files",
+            "lake",
         }
         assert all(backend["ok"] for backend in ready["backends"].values())
 

@@ -45,7 +45,7 @@ WORDS = Table("words", METADATA, Column("word", Id, primary_key=True), Column("m
 @pytest.fixture(params=[FILE, MEMORY], ids=["file", "memory"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     opened = open_database(request.param, tmp_path)
-    opened.create(METADATA)
+    create(opened)
     yield opened
     opened.close()
 
@@ -69,6 +69,11 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def create(database: Database) -> None:
+    with database.begin() as connection:
+        METADATA.create_all(connection)
+
+
 def add(connection: Connection, word: str) -> None:
     connection.execute(insert(WORDS).values(word=word))
 
@@ -87,7 +92,7 @@ def words(database: Database) -> list[str]:
 def test_a_relative_file_lies_in_the_home_folder(tmp_path: Path) -> None:
     """And the folders on the way to it are made."""
     database = open_database("sqlite:///a/b/c.db", tmp_path)
-    database.create(METADATA)
+    create(database)
     database.close()
     assert (tmp_path / "a/b/c.db").is_file()
 
@@ -95,7 +100,7 @@ def test_a_relative_file_lies_in_the_home_folder(tmp_path: Path) -> None:
 def test_an_absolute_file_lies_where_it_says(tmp_path: Path) -> None:
     """The home folder has no say."""
     database = open_database(f"sqlite:///{tmp_path}/here.db", tmp_path / "home")
-    database.create(METADATA)
+    create(database)
     database.close()
     assert (tmp_path / "here.db").is_file()
     assert not (tmp_path / "home").exists()
@@ -105,7 +110,7 @@ def test_in_memory_databases_are_apart(tmp_path: Path) -> None:
     """Each is its own, shared by its connections, and gone when closed."""
     one, two = open_database(MEMORY, tmp_path), open_database(MEMORY, tmp_path)
     for database in (one, two):
-        database.create(METADATA)
+        create(database)
     with one.begin() as connection:
         add(connection, "a")
     assert (words(one), words(two)) == (["a"], [])
@@ -153,7 +158,7 @@ def test_durability_is_what_was_asked_for(tmp_path: Path) -> None:
 def test_a_reader_keeps_its_view(tmp_path: Path) -> None:
     """What is written while a reading block is open is not seen in it, and does not wait."""
     database = open_database(FILE, tmp_path)
-    database.create(METADATA)
+    create(database)
     count = select(func.count()).select_from(WORDS)
     with database.connect() as reader:
         assert reader.execute(count).scalar() == 0
@@ -233,7 +238,7 @@ def test_closing_twice_does_nothing(database: Database) -> None:
 def test_a_closed_file_stands_alone(tmp_path: Path) -> None:
     """Nothing is left beside it that belongs to it: it can be copied."""
     database = open_database(FILE, tmp_path)
-    database.create(METADATA)
+    create(database)
     database.close()
     assert [file.name for file in (tmp_path / "data").iterdir()] == ["file.db"]
 
@@ -241,7 +246,7 @@ def test_a_closed_file_stands_alone(tmp_path: Path) -> None:
 def test_a_checkpoint_empties_the_write_ahead_log(tmp_path: Path) -> None:
     """What was written is in the file, also while connections are open."""
     database = open_database(FILE, tmp_path)
-    database.create(METADATA)
+    create(database)
     with database.begin() as connection:
         add(connection, "a")
     assert (tmp_path / "data/file.db-wal").stat().st_size > 0
@@ -270,7 +275,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     file.write_bytes(b"Dear diary, " * 1000)
     database = open_database(FILE, tmp_path)
     with pytest.raises(CorruptData, match=r"file\.db"):
-        database.create(METADATA)
+        create(database)
     database.close()
     assert file.read_bytes() == b"Dear diary, " * 1000
 
@@ -278,7 +283,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 def test_a_file_with_a_damaged_page(tmp_path: Path) -> None:
     """Damage is noticed when it is met, and what is there is not overwritten."""
     database = open_database(FILE, tmp_path)
-    database.create(METADATA)
+    create(database)
     with database.begin() as connection:
         for number in range(500):
             add(connection, f"{number:0100}")
@@ -315,14 +320,14 @@ def test_a_path_that_is_a_folder(tmp_path: Path) -> None:
     """A folder is not a file."""
     database = open_database("sqlite:///.", tmp_path)
     with pytest.raises(BackendUnavailable, match="cannot be opened"):
-        database.create(METADATA)
+        create(database)
     database.close()
 
 
 def test_a_read_only_file_can_be_read(open_folder: Path, request: pytest.FixtureRequest) -> None:
     """Reading goes on; writing is refused with what to do, and nothing is broken by it."""
     database = open_database("sqlite:///file.db", open_folder)
-    database.create(METADATA)
+    create(database)
     with database.begin() as connection:
         add(connection, "a")
         connection.execute(text("SELECT 1"))
@@ -334,7 +339,7 @@ def test_a_read_only_file_can_be_read(open_folder: Path, request: pytest.Fixture
         request.addfinalizer(lambda: open_folder.chmod(0o755))
     request.getfixturevalue("unprivileged")
     database = open_database("sqlite:///file.db", open_folder)
-    database.create(METADATA)
+    create(database)
     assert words(database) == ["a"]
     with pytest.raises(BackendUnavailable, match="read-only") as raised, database.begin() as writer:
         add(writer, "b")
@@ -352,7 +357,7 @@ def sqlite3_mode(file: Path, mode: str) -> None:
 def test_a_full_database(tmp_path: Path) -> None:
     """No space is an error of its own; what was there is still there, and writing can go on."""
     database = open_database(FILE, tmp_path)
-    database.create(METADATA)
+    create(database)
     with database.begin() as connection:
         add(connection, "a")
     with pytest.raises(StorageFull, match=r"file\.db") as raised, database.begin() as connection:

@@ -1,7 +1,7 @@
 """One SQL database behind a URL: connections, transactions, tables, and errors in our words.
 
 SQLite and PostgreSQL are the same code here. What differs is in three small places: how a
-connection is prepared, how a write transaction begins, and how table creation is serialised.
+connection is prepared, how a write transaction begins, and how a server is reached.
 """
 
 from __future__ import annotations
@@ -22,20 +22,19 @@ from sqlalchemy import (
     Connection,
     Engine,
     Integer,
-    MetaData,
     Text,
     create_engine,
     event,
-    inspect,
     make_url,
-    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
 from nextup.adapters.sql_errors import shown, translate
+from nextup.adapters.sql_postgresql import postgresql_engine
 from nextup.domain.errors import BackendUnavailable, ConfigurationError, StorageFull
+from nextup.settings import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +50,8 @@ LOCK_PAUSE_SECONDS: Final = 0.02  # between tries where SQLite does not queue by
 IN_CHUNK: Final = 5_000  # ids per IN (...): below every supported database's limit of parameters
 WAL_PAGES: Final = 4_000  # of 4 KiB; the write-ahead log is folded into the file when it has these
 KEPT_WAL_BYTES: Final = 64 << 20  # a log that grew beyond is cut back after a checkpoint
-CREATE_LOCK: Final = 0x6E657874  # any number; serialises table creation on PostgreSQL
 
+SERVERS: Final = Connections()
 _WRITE: Final = "nextup_write"  # execution option of a connection that is going to write
 _PREFIX = re.compile(r"[a-z0-9_]*")
 
@@ -90,18 +89,6 @@ class Database:
             # The two dialects' classes have the same methods but no common base that has them.
             return sqlite.insert(table)  # type: ignore[return-value]
         return postgresql.insert(table)
-
-    def create(self, metadata: MetaData) -> None:
-        """Make the tables that are missing. Several processes may do so at once; with all of
-        them there, nothing is written, so that a read-only database can still be read."""
-        with self.connect() as connection:
-            present = set(inspect(connection).get_table_names())
-        if present.issuperset(metadata.tables):
-            return
-        with self.begin() as connection:
-            if not self.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": CREATE_LOCK})
-            metadata.create_all(connection)
 
     def driver_sql(self, statement: PlainInsert) -> str:
         """The statement as text for `Connection.exec_driver_sql`, whose rows are then plain
@@ -164,14 +151,20 @@ class Database:
 
 
 def open_database(
-    url: str, home: Path, prefix: str = "", *, durable: bool = True, cache_mebibytes: int = 32
+    url: str,
+    home: Path,
+    prefix: str = "",
+    *,
+    durable: bool = True,
+    cache_mebibytes: int = 32,
+    connections: Connections = SERVERS,
 ) -> Database:
     """Prepare the database at `url`; the first use connects.
 
     A relative SQLite path starts at `home`, and its folder is made; `sqlite:///:memory:` is a
     new database of its own, gone when closed. With `durable=False` SQLite may lose the latest
     transactions when the power fails (not when the process is killed), which suits what can be
-    rebuilt. `cache_mebibytes` is per connection, SQLite only.
+    rebuilt. `cache_mebibytes` is per connection, SQLite only; `connections` is for servers.
     """
     if not _PREFIX.fullmatch(prefix):
         raise ConfigurationError(
@@ -180,16 +173,7 @@ def open_database(
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, home, prefix, durable, cache_mebibytes)
-    try:
-        engine = create_engine(
-            parsed, pool_size=5, max_overflow=15, pool_pre_ping=True, hide_parameters=True
-        )
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{shown(parsed)} needs a driver that is not installed.",
-            cure="PostgreSQL needs: pip install 'nextup[postgresql]'.",
-        ) from error
-    return Database(engine, prefix, keeper=None)
+    return Database(postgresql_engine(parsed, connections), prefix, keeper=None)
 
 
 def _parse(url: str) -> URL:

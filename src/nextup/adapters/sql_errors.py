@@ -34,6 +34,27 @@ _LOCKED = "{where} is locked."
 _CANNOT_OPEN = "{where} cannot be opened: {said}."
 _DAMAGED = "{where} is damaged: {said}."
 
+
+_LOGIN_CURE = "Check the user and the password in the URL."
+_SLOW_CURE = "Repeat; or give it longer in connections.answer_seconds."
+
+# By SQLSTATE, or by words where the driver has no code: before a connection stands.
+_SERVER_SAYS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("password", "{where} refuses the user or the password.", _LOGIN_CURE),
+    ("28P01", "{where} refuses the user or the password.", _LOGIN_CURE),
+    ("28000", "{where} refuses the user or the password.", _LOGIN_CURE),
+    ("3D000", "{where} is not there: the server has no such database.", "Make it: createdb."),
+    ("database", "{where} is not there: {said}.", "Check the database's name, or make it."),
+    ("resolve", "{where}: no such host.", "Check the host in the URL."),
+    ("translate host name", "{where}: no such host.", "Check the host in the URL."),
+    ("refused", "Nobody listens at {where}.", "Start the server, or check host and port."),
+    ("timeout", "{where} did not answer in time.", _SLOW_CURE),
+    ("Timeout", "{where} did not answer in time.", _SLOW_CURE),
+    ("57014", "{where} took too long for one statement.", _SLOW_CURE),
+    ("42501", "{where} forbids it: {said}.", "GRANT the user the right, or use another user."),
+    ("53300", "{where} has no connection left.", "Lower connections.pool, or raise its limit."),
+)
+
 _SQLITE: Final[dict[int, tuple[type[NextupError], str, str]]] = {
     sqlite3.SQLITE_FULL: (StorageFull, "No space is left for {where}.", _FULL_CURE),
     sqlite3.SQLITE_CORRUPT: (CorruptData, _DAMAGED, _CORRUPT_CURE),
@@ -99,6 +120,9 @@ def _from_server(cause: BaseException | None, url: URL) -> NextupError:
     unknown_type = not state and "cannot adapt" in said  # found by the driver, before sending
     if state.startswith(("22", "23")) or type(cause).__name__ == "DataError" or unknown_type:
         return InvalidInput(_CANNOT_STORE.format(said=said))
+    for sign, what, cure in _SERVER_SAYS:
+        if sign in (state or said):
+            return BackendUnavailable(what.format(where=where, said=said), cure=cure)
     return BackendUnavailable(f"{where} failed: {said}.", cure=_ASK_SERVER_CURE)
 
 

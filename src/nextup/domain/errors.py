@@ -41,6 +41,28 @@ class Conflict(NextupError):
     status = 409
 
 
+class Unauthenticated(NextupError):
+    """Nobody knows who sends this: no credentials, or none that are good."""
+
+    status = 401
+
+
+class Forbidden(NextupError):
+    """The caller is known, and may not do this."""
+
+    status = 403
+
+
+class LimitReached(NextupError):
+    """The caller has used up what they may do for now; `retry_after` seconds later they may."""
+
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float, cure: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.retry_after = retry_after
+
+
 class ConfigurationError(NextupError):
     """A setting is wrong, missing, or needs an extra that is not installed."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from nextup.domain.filters import Filter
 from nextup.domain.items import Item, Person
 
 
@@ -47,4 +48,32 @@ class Catalog(Protocol):
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""
+        ...
+
+
+class Mark(NamedTuple):
+    """Where somebody who leafs through the catalogue stands: behind this item."""
+
+    starts: bool  # its title starts with the text, not only contains it
+    title: str  # as titles are compared
+    item_id: str
+
+
+class Found(NamedTuple):
+    """An item and its mark."""
+
+    mark: Mark
+    item: Item
+
+
+@runtime_checkable
+class SupportsBrowsing(Protocol):
+    """Can be leafed through. A catalogue without it is read as a whole."""
+
+    def browse_items(
+        self, text: str, *, where: Filter | None, after: Mark | None, limit: int
+    ) -> Sequence[Found]:
+        """Like `search_items`, from behind the mark on. All items that fulfil the condition are
+        among those that come; whether others are is the backend's choice, and the caller's to
+        check. An empty answer: nothing is left."""
         ...

@@ -67,6 +67,16 @@ class EventLog(Protocol):
 
 
 @runtime_checkable
+class NamesPeople(Protocol):
+    """A log whose people have other ids in it, and in the tables made of it, than for its
+    callers."""
+
+    def stored_id(self, user_id: str) -> str:
+        """The person's id in the tables."""
+        ...
+
+
+@runtime_checkable
 class SupportsErasure(Protocol):
     """Can forget one person. A log without it (Kafka) relies on retention and says so."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nextup.domain.events import LogRow, Position
 from nextup.domain.recommendations import ServedList, Tally, Touch
@@ -63,4 +63,13 @@ class OnlineState(Protocol):
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""
+        ...
+
+
+@runtime_checkable
+class SavesManyServed(Protocol):
+    """Can keep many served lists at the price of one."""
+
+    def save_many_served(self, lists: Sequence[tuple[ServedList, datetime]]) -> None:
+        """Keep each until its time, all in one transaction; the same token replaces."""
         ...

@@ -3,6 +3,7 @@
 models/<model_id>/model.json            what it is, how good, and from what it was made
 models/<model_id>/items.json            the item ids, in the order of the arrays' rows
 models/<model_id>/<component>/<array>.npy
+models/<model_id>/reranker/<array>.npy  the learned order, where one was proven
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 
 from nextup.algorithms.models import by_name as models
+from nextup.algorithms.reranking.reranker import FittedReranker
 from nextup.domain.errors import ConfigurationError, CorruptData, InvalidInput, NotFound
 from nextup.ports.files import SupportsLocalPath
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from nextup.ports.files import Files
 
 FOLDER = "models"
+RERANKER = FittedReranker.name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,7 @@ class Artifact:
     metrics: Mapping[str, Any]
     lineage: Mapping[str, Any]  # settings, log position, table versions, code version
     blend: Mapping[str, float]  # the weight of each component in a list, as the gate judged it
+    ranker: FittedReranker | None = None  # the learned order; None: the blend's
 
 
 class _Card(msgspec.Struct):
@@ -48,7 +52,7 @@ class _Card(msgspec.Struct):
 
     model_id: str
     created_at: datetime
-    components: dict[str, list[str]]  # each one's arrays
+    components: dict[str, list[str]]  # each one's arrays; the reranker's too
     metrics: dict[str, Any]
     lineage: dict[str, Any]
     blend: dict[str, float]
@@ -57,6 +61,8 @@ class _Card(msgspec.Struct):
 def save_artifact(files: Files, artifact: Artifact) -> str:
     """Write the folder as a whole and return its name; the same id again replaces it."""
     arrays = {name: fitted.arrays() for name, fitted in artifact.components.items()}
+    if artifact.ranker is not None:
+        arrays[RERANKER] = artifact.ranker.arrays()
     card = _Card(
         artifact.model_id,
         artifact.created_at,
@@ -92,22 +98,37 @@ def load_artifact(files: Files, model_id: str) -> Artifact:
         card = msgspec.json.decode((folder / "model.json").read_bytes(), type=_Card)
         item_ids = msgspec.json.decode((folder / "items.json").read_bytes(), type=list[str])
         components = {
-            component: _load_component(folder, component, arrays)
+            component: models.fitted_class(component).from_arrays(
+                _load_arrays(folder, component, arrays)
+            )
             for component, arrays in card.components.items()
+            if component != RERANKER
         }
+        ranker = None
+        if RERANKER in card.components:
+            arrays = _load_arrays(folder, RERANKER, card.components[RERANKER])
+            ranker = FittedReranker.from_arrays(arrays)
     except (OSError, EOFError, ValueError, KeyError, InvalidInput) as error:
         raise CorruptData(
             f"Model '{model_id}' cannot be read: {error}.",
             cure="`nextup model rollback` returns to the one before.",
         ) from error
     return Artifact(
-        card.model_id, card.created_at, item_ids, components, card.metrics, card.lineage, card.blend
+        card.model_id,
+        card.created_at,
+        item_ids,
+        components,
+        card.metrics,
+        card.lineage,
+        card.blend,
+        ranker,
     )
 
 
-def _load_component(folder: Path, component: str, arrays: Sequence[str]) -> Fitted:
-    loaded = {array: _load_array(folder / component / f"{array}.npy") for array in arrays}
-    return models.fitted_class(component).from_arrays(loaded)
+def _load_arrays(
+    folder: Path, component: str, arrays: Sequence[str]
+) -> dict[str, NDArray[np.generic]]:
+    return {array: _load_array(folder / component / f"{array}.npy") for array in arrays}
 
 
 def _load_array(file: Path) -> NDArray[np.generic]:

@@ -13,7 +13,7 @@ from nextup.domain.errors import Conflict
 from nextup.domain.tables import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import narwhals as nw
 
@@ -37,6 +37,7 @@ class _Source:
     table: Table
     read: Callable[[Position, int], EventBatch | RejectedBatch]
     until: Position | None  # None: as far as it goes
+    share: Collection[str] | None = None  # of the partitions; None: all
 
 
 def collect(
@@ -62,6 +63,33 @@ def collect(
     }
 
 
+def collect_share(
+    partitions: Collection[str],
+    read: Callable[[Position, int], EventBatch],
+    engine: Engine,
+    *,
+    batch_rows: int,
+) -> Position | None:
+    """Move one transaction's worth of some partitions into bronze; returns where they stand, or
+    None when there was nothing to move.
+
+    Raises Conflict if somebody else has moved one of them meanwhile: a partition changes hands in
+    the middle of a batch, and then what the tables say counts.
+    """
+    source = _Source(Table.EVENTS, read, None, partitions)
+    start = _start(source, engine)
+    for pages, position in _batches(source, engine, start, batch_rows):
+        engine.append(source.table, pages, source=SOURCE, position=position, after=start)
+        return position
+    return None
+
+
+def collect_rejected(log: EventLog, engine: Engine, *, batch_rows: int) -> int:
+    """Move the log's rejected records into bronze; returns how many."""
+    source = _Source(Table.QUARANTINE, log.read_rejected, None)
+    return _drain_beside_others(source, engine, batch_rows, None)
+
+
 def _drain_beside_others(
     source: _Source, engine: Engine, batch_rows: int, report: Report | None
 ) -> int:
@@ -75,7 +103,7 @@ def _drain_beside_others(
 
 
 def _drain(source: _Source, engine: Engine, batch_rows: int, report: Report | None) -> int:
-    start = engine.position(source.table, SOURCE)
+    start = _start(source, engine)
     goal = _ahead(start, source.until or {})
     total = 0
     for pages, position in _batches(source, engine, start, batch_rows):
@@ -87,24 +115,31 @@ def _drain(source: _Source, engine: Engine, batch_rows: int, report: Report | No
     return total
 
 
+def _start(source: _Source, engine: Engine) -> Position:
+    reached = engine.position(source.table, SOURCE)
+    if source.share is None:
+        return reached
+    return {partition: reached.get(partition, 0) for partition in source.share}
+
+
 def _batches(
     source: _Source, engine: Engine, start: Position, batch_rows: int
 ) -> Iterator[tuple[list[nw.LazyFrame[Any]], Position]]:
     """Pages of the log as frames, gathered until they make a transaction's worth."""
     pages: list[nw.LazyFrame[Any]] = []
-    rows, position = 0, start
+    rows, position, told = 0, start, start
     while source.until is None or _ahead(position, source.until):
         batch = source.read(position, min(PAGE_ROWS, batch_rows - rows))
+        position = batch.position  # moves on without rows over events that were sent twice
         if not batch.rows:
             break
-        position = batch.position
         pages.append(engine.rows(source.table, _table_rows(source.table, batch.rows)))
         rows += len(batch.rows)
         if rows >= batch_rows:
             yield pages, position
-            pages, rows = [], 0
-    if pages:
-        yield pages, position
+            pages, rows, told = [], 0, position
+    if pages or position != told:
+        yield pages or [engine.rows(source.table, [])], position
 
 
 def _ahead(position: Position, until: Position) -> int:

@@ -16,7 +16,7 @@ import msgspec
 from nextup.domain import tables as t
 from nextup.domain.errors import InvalidInput
 from nextup.domain.tables import Table
-from nextup.ports.event_log import SupportsErasure
+from nextup.ports.event_log import NamesPeople, SupportsErasure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,11 +74,15 @@ def erase(
             "online_state": online_state.erase(user_id),
             "recommendation_store": recommendation_store.erase(user_id),
             "catalog": int(catalog.delete_person(user_id)),
-            **_erase_from_lake(lake, user_id),
+            **_erase_from_lake(lake, _in_tables(event_log, user_id)),
         }
         if not keep:
             lake.maintain(keep=keep)
     return _receipt(files, user_id, removed, keep)
+
+
+def _in_tables(event_log: EventLog, user_id: str) -> str:
+    return event_log.stored_id(user_id) if isinstance(event_log, NamesPeople) else user_id
 
 
 def _erase_from_lake(lake: Lake, user_id: str) -> dict[str, int]:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nextup.algorithms.evaluation.evaluate import Evaluation, compare, evaluate_ranking
-from nextup.algorithms.lists.fusion import fuse
 from nextup.domain.errors import Conflict
 from nextup.services.evaluation_document import describe, say_difference
 from nextup.services.held_out import by_people, by_time, everybody
+from nextup.services.learn_order import fit_ranker, fixed
+from nextup.services.lists import lists_for
 from nextup.services.train import Recipe, fit_all
 
 if TYPE_CHECKING:
@@ -29,15 +30,24 @@ if TYPE_CHECKING:
 
     from nextup.algorithms.components import Fitted, Ranking
     from nextup.algorithms.evaluation.statistics import Difference
+    from nextup.algorithms.reranking.reranker import FittedReranker
     from nextup.ports.engine import Engine
     from nextup.ports.lake import AsOf
     from nextup.services.dataset import ItemFacts
     from nextup.services.held_out import HeldOut
+    from nextup.services.learn_order import LearnedOrder
     from nextup.services.train import Report
     from nextup.settings import Settings
 
 CUTOFFS = (10, 20, 100)
 TERMS = 512  # the most frequent ones; by them the items of a list are alike or not
+
+
+class Learned(NamedTuple):
+    """A recipe, trained."""
+
+    components: Mapping[str, Fitted]
+    order: LearnedOrder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +60,7 @@ class Tried:
     ranking: Ranking
     fit_seconds: float
     size: int  # bytes of its arrays
+    order: LearnedOrder  # what decided over its candidates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +100,7 @@ def evaluate_recipes(
     cutoffs = tuple(sorted({settings.gate.k, *CUTOFFS}))
     vectors = item_vectors(items)
     tried = [
-        _try(name, recipe, held_out, settings, items, cutoffs, vectors, report)
+        _try(engine, name, recipe, held_out, settings, items, cutoffs, vectors, report)
         for name, recipe in (first, second)
     ]
     return _compared(held_out, tried[0], tried[1], settings, items)
@@ -119,14 +130,18 @@ def hold_out(
 
 
 def learn(
+    engine: Engine,
     recipe: Recipe,
     held_out: HeldOut,
     settings: Settings,
     items: ItemFacts,
     report: Report | None = None,
-) -> dict[str, Fitted]:
-    """Train all of the recipe's models on what may be learned from."""
-    return fit_all(
+) -> Learned:
+    """Train all of the recipe on what may be learned from.
+
+    An order is learned only where that can be cut by time; else the blend's is asked about.
+    """
+    models = fit_all(
         recipe,
         held_out.train,
         items,
@@ -134,6 +149,12 @@ def learn(
         threads=settings.threads,
         report=report,
     )
+    if held_out.events is None:
+        return Learned(models, fixed(f"an order is not asked about by {held_out.by}"))
+    order = fit_ranker(
+        engine, settings, recipe, held_out.events, held_out.train, items, report=report
+    )
+    return Learned(models, order)
 
 
 def rank(
@@ -142,10 +163,11 @@ def rank(
     held_out: HeldOut,
     settings: Settings,
     limit: int,
+    ranker: FittedReranker | None = None,
 ) -> Ranking:
     """The lists of everybody who is asked, as they would be served before any rule."""
     depth = settings.recommend.candidates
-    return fuse(models, blend, held_out.known, limit, candidates=depth).ranking
+    return lists_for(models, blend, ranker, held_out.known, limit, candidates=depth)[0].ranking
 
 
 def measure(
@@ -155,9 +177,10 @@ def measure(
     settings: Settings,
     name: str,
     cutoffs: Sequence[int],
+    ranker: FittedReranker | None = None,
 ) -> Evaluation:
     """Rank the whole catalogue for everybody who is asked, and measure the lists."""
-    ranking = rank(models, blend, held_out, settings, max(cutoffs))
+    ranking = rank(models, blend, held_out, settings, max(cutoffs), ranker)
     return measure_lists(ranking, held_out, name, cutoffs)
 
 
@@ -199,6 +222,7 @@ def item_vectors(items: ItemFacts) -> NDArray[np.float32]:
 
 
 def _try(
+    engine: Engine,
     name: str,
     recipe: Recipe,
     held_out: HeldOut,
@@ -209,11 +233,11 @@ def _try(
     report: Report | None,
 ) -> Tried:
     started = time.perf_counter()
-    models = learn(recipe, held_out, settings, items, report)
+    models, order = learn(engine, recipe, held_out, settings, items, report)
     seconds = time.perf_counter() - started
-    ranking = rank(models, recipe.blend, held_out, settings, max(cutoffs))
+    ranking = rank(models, recipe.blend, held_out, settings, max(cutoffs), order.ranker)
     evaluation = measure_lists(ranking, held_out, name, cutoffs, vectors)
-    return Tried(name, recipe, evaluation, ranking, seconds, size_of(models))
+    return Tried(name, recipe, evaluation, ranking, seconds, size_of(models), order)
 
 
 def _compared(

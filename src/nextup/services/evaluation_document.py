@@ -114,6 +114,7 @@ def _described(
     return {
         "name": tried.name,
         "recipe": {"models": tried.recipe.components, "blend": tried.recipe.blend},
+        "reranker": tried.order.figures,
         "fit_seconds": round(tried.fit_seconds, 3),
         "bytes": tried.size,
         "metrics": figures(evaluation, rng, confidence),

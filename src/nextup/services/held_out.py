@@ -55,6 +55,7 @@ class HeldOut:
     truth: Interactions  # what it should find; row i is the same person as in `known`
     user_ids: Sequence[str]  # (asked,)
     cut_at: datetime | None = None  # by time: train lies before it
+    events: nw.LazyFrame[Any] | None = None  # by time: what train was made of, to be cut again
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -181,16 +182,32 @@ def _cut(
     *,
     newcomers: bool,
 ) -> HeldOut:
+    train, new = past_and_after(engine, settings, items, events, cut_at)
+    found = _asked(train, new, cut_at, newcomers=newcomers)
+    return replace(found, events=events.filter(nw.col(t.OCCURRED_AT) < cut_at))
+
+
+def past_and_after(
+    engine: Engine,
+    settings: Settings,
+    items: ItemFacts,
+    events: nw.LazyFrame[Any],
+    cut_at: datetime,
+) -> tuple[Dataset, Dataset]:
+    """What was known at a moment, and what came after it.
+
+    The events are cut, and only then merged into pairs: a pair that was touched before and after
+    is in both, and the past knows nothing of its later touch.
+    """
     before = events.filter(nw.col(t.OCCURRED_AT) < cut_at)
     after = events.filter(nw.col(t.OCCURRED_AT) >= cut_at)
     weighing = _weighing(settings)
-    train = load_dataset(engine, user_item(before, weighing, cut_at), items.item_ids)
-    new = load_dataset(engine, user_item(after, weighing, cut_at), items.item_ids)
-    return _asked(train, new, cut_at, newcomers=newcomers)
+    past = load_dataset(engine, user_item(before, weighing, cut_at), items.item_ids)
+    return past, load_dataset(engine, user_item(after, weighing, cut_at), items.item_ids)
 
 
-def _asked(train: Dataset, new: Dataset, cut_at: datetime, *, newcomers: bool) -> HeldOut:
-    """Who is asked about, and what is new to them."""
+def new_to_people(train: Dataset, new: Dataset) -> tuple[list[str], Interactions]:
+    """Everybody, those of `train` first and in its order, and what of `new` is new to them."""
     row_of = {user_id: row for row, user_id in enumerate(train.user_ids)}
     people = [*train.user_ids, *(name for name in new.user_ids if name not in row_of)]
     row_of |= {user_id: row for row, user_id in enumerate(people)}
@@ -207,6 +224,12 @@ def _asked(train: Dataset, new: Dataset, cut_at: datetime, *, newcomers: bool) -
         n_users=len(people),
         n_items=touched.n_items,
     )
+    return people, truth
+
+
+def _asked(train: Dataset, new: Dataset, cut_at: datetime, *, newcomers: bool) -> HeldOut:
+    """Who is asked about, and what is new to them."""
+    people, truth = new_to_people(train, new)
     known = _with_newcomers(train.interactions, len(people))
     may_be_asked = newcomers | (np.diff(known.indptr) > 0)
     asked = np.flatnonzero((np.diff(truth.indptr) > 0) & may_be_asked)

@@ -7,6 +7,7 @@ columns already. What people did since then is kept: the state tells both apart 
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from nextup.domain.tables import Table
 from nextup.services.collect import SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from nextup.domain.events import Position
     from nextup.ports.engine import Engine
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from nextup.services.train import Report
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
+# tuple's own constructor, past the named tuple's Python one: there are millions of touches
+_touch: Callable[[Iterable[Any]], Touch] = partial(tuple.__new__, Touch)
 _COLUMNS = (t.USER_ID, t.ITEM_ID, t.TYPE, t.VALUE, t.OCCURRED_AT, t.OFFSET)
 
 
@@ -94,13 +97,11 @@ def _by_person(rows: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[tuple[str, 
 
 def _touches(rows: Mapping[str, np.ndarray[Any, Any]], of: slice) -> list[Touch]:
     values = [None if isnan(value) else value for value in rows[t.VALUE][of].tolist()]
-    return list(
-        map(
-            Touch,
-            rows[t.ITEM_ID][of].tolist(),
-            rows[t.TYPE][of].tolist(),
-            values,
-            rows[t.OCCURRED_AT][of].tolist(),
-            rows[t.OFFSET][of].tolist(),
-        )
+    columns = (
+        rows[t.ITEM_ID][of].tolist(),
+        rows[t.TYPE][of].tolist(),
+        values,
+        rows[t.OCCURRED_AT][of].tolist(),
+        rows[t.OFFSET][of].tolist(),
     )
+    return list(map(_touch, zip(*columns)))

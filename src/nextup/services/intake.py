@@ -10,7 +10,7 @@ from nextup.domain.errors import BackendUnavailable
 from nextup.domain.events import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from nextup.domain.events import Appended
     from nextup.ports.event_log import EventLog
@@ -51,18 +51,24 @@ class Intake:
         updater: OnlineUpdater,
         *,
         on_outcome: Callable[[str, Outcome], None] | None = None,
+        source: str = SOURCE,
+        touched: Callable[[Iterable[str]], object] = lambda user_ids: None,
     ) -> None:
+        """`source` is where rejected records are said to come from; `touched` is told whose
+        answers have changed, before they are told that their events were accepted."""
+        self._touched = touched
         self._contract = contract
         self._log = event_log
         self._updater = updater
         self._on_outcome = on_outcome  # told the event's type and the outcome
+        self._source = source
 
     def take(self, record: object) -> Outcome:
         """One record: JSON bytes or text, or what it was parsed to.
 
         Raises BackendUnavailable when it could not be made durable; the caller sends it again.
         """
-        checked = self._contract.check(record, SOURCE)
+        checked = self._contract.check(record, self._source)
         if isinstance(checked, Rejected):
             self._log.reject([checked])
             outcome = _rejected(checked)
@@ -70,18 +76,20 @@ class Intake:
             return outcome
         receipts = self._log.append([checked])
         self._apply(receipts)
+        self._touched((checked.user_id,))
         outcome = _accepted(receipts[0])
         self._tell(checked.type, outcome)
         return outcome
 
     def take_many(self, records: Sequence[object]) -> list[Outcome]:
         """A batch; bad rows go to quarantine and good ones are kept. One outcome per record."""
-        sources = [f"{SOURCE} row {row}" for row in range(len(records))]
+        sources = [f"{self._source} row {row}" for row in range(len(records))]
         checked = self._contract.check_many(records, sources)
         if checked.rejected:
             self._log.reject(checked.rejected)
         receipts = self._log.append(checked.events) if checked.events else []
         self._apply(receipts)
+        self._touched({event.user_id for event in checked.events})
         rejected = {rejection.source: rejection for rejection in checked.rejected}
         appended = zip(checked.events, receipts, strict=True)
         outcomes = []

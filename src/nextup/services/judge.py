@@ -57,26 +57,35 @@ def judge(
         reason = f"fewer than {gate.min_people} people did anything new in the last days"
         return _verdict(gate, False, f"nothing can be proven: {reason}", {})
     recipe = Recipe.from_settings(settings)
-    candidate = learn(recipe, test, settings, items, report)
-    popularity = measure(candidate, {POPULARITY: 1.0}, test, settings, "popularity", (gate.k,))
-    blend = measure(candidate, recipe.blend, test, settings, "candidate", (gate.k,))
+    models, order = learn(engine, recipe, test, settings, items, report)
+    k = (gate.k,)
+    popularity = measure(models, {POPULARITY: 1.0}, test, settings, "popularity", k)
+    candidate = measure(models, recipe.blend, test, settings, "candidate", k, order.ranker)
     metric = f"ndcg@{gate.k}"
     rng = np.random.default_rng(settings.seed)
-    over_floor = compare(blend, popularity, metric, rng=rng, confidence=gate.confidence)
+    over_floor = compare(candidate, popularity, metric, rng=rng, confidence=gate.confidence)
     metrics = {
         "test": test.how,
         "people": len(test),
-        "candidate": figures(blend, rng, gate.confidence),
+        "candidate": figures(candidate, rng, gate.confidence),
         "popularity": figures(popularity, rng, gate.confidence),
         "over_popularity": difference_figures(over_floor),
+        "reranker": order.figures,
     }
+    if order.ranker is not None:  # for the record: its own proof decided
+        fixed = measure(models, recipe.blend, test, settings, "fixed blend", k)
+        over_blend = compare(candidate, fixed, metric, rng=rng, confidence=gate.confidence)
+        metrics |= {
+            "fixed_blend": figures(fixed, rng, gate.confidence),
+            "over_fixed_blend": difference_figures(over_blend),
+        }
     if not over_floor.is_better:
         return _verdict(gate, False, f"not better than popularity {_say(over_floor)}", metrics)
     if incumbent is None or incumbent.fingerprint == recipe.fingerprint:
         return _verdict(gate, True, f"better than popularity {_say(over_floor)}", metrics)
-    rival = learn(incumbent, test, settings, items, report)
-    in_service = measure(rival, incumbent.blend, test, settings, "in service", (gate.k,))
-    over_rival = compare(blend, in_service, metric, rng=rng, confidence=gate.confidence)
+    rival, others = learn(engine, incumbent, test, settings, items, report)
+    in_service = measure(rival, incumbent.blend, test, settings, "in service", k, others.ranker)
+    over_rival = compare(candidate, in_service, metric, rng=rng, confidence=gate.confidence)
     metrics |= {
         "in_service": figures(in_service, rng, gate.confidence),
         "over_in_service": difference_figures(over_rival),

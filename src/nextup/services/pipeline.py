@@ -54,7 +54,12 @@ STEPS: tuple[Step, ...] = (
         ("gold.user_item", "gold.item_stats", "gold.trending"),
         steps.features,
     ),
-    Step("train", ("gold.user_item", "silver.items"), ("models",), steps.train),
+    Step(
+        "train",
+        ("gold.user_item", "silver.interactions", "silver.items"),
+        ("models",),
+        steps.train,
+    ),
     Step("evaluate", ("silver.interactions", "models"), ("models",), steps.evaluate),
     Step(
         "publish",
@@ -72,8 +77,12 @@ def run_pipeline(
     first: str | None = None,
     last: str | None = None,
     watch: Watch | None = None,
+    begun: Callable[[Run], None] | None = None,
 ) -> Run:
-    """Run the steps for the context's date; raises what a step raises, after recording it."""
+    """Run the steps for the context's date; raises what a step raises, after recording it.
+
+    `begun` is told of the run when it holds the lock and is recorded, `watch` of each step.
+    """
     chosen = choose_steps(first, last)
     started_at = datetime.now(UTC)
     run = Run(
@@ -85,6 +94,8 @@ def run_pipeline(
     with control.lock(LOCK):
         _mark_interrupted(control)
         control.save_run(run)
+        if begun is not None:
+            begun(run)
         try:
             for step in chosen:
                 run = replace(

@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nextup.algorithms.components import KnowsPeople
-from nextup.algorithms.lists.fusion import blended, fuse
 from nextup.domain import tables as t
 from nextup.domain.errors import Conflict
 from nextup.domain.operations import Generation
 from nextup.domain.recommendations import PublishedList, Scored
 from nextup.domain.tables import Table
 from nextup.services.dataset import load_dataset
+from nextup.services.lists import lists_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from nextup.algorithms.lists.fusion import Fused
     from nextup.ports.control import Control
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from nextup.settings import Settings
 
 KEPT_GENERATIONS = 3  # in the store: the one in service and two to roll back to
+
+# tuple's own constructor, past the named tuple's Python one: there are millions of places
+_scored: Callable[[Iterable[Any]], Scored] = partial(tuple.__new__, Scored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +53,15 @@ def make_lists(
 ) -> Published:
     """Rank everybody into `gold.recommendations`; run again, it writes the same."""
     people = load_dataset(engine, engine.scan(Table.USER_ITEM), artifact.item_ids)
-    fused = fuse(
+    fused, names = lists_for(
         artifact.components,
         artifact.blend,
+        artifact.ranker,
         people.interactions,
-        settings.recommend.list_depth,
+        settings.recommend.published_depth,
         candidates=settings.recommend.candidates,
         unwanted=people.indifferent,
     )
-    names = blended(artifact.components, artifact.blend)
     entries = _write_lists(engine, artifact, people, fused, names)
     _write_vectors(engine, artifact, people)
     lists = int((fused.ranking.items[:, :1] >= 0).sum())
@@ -151,13 +155,8 @@ def _lists(
     ends = [*starts[1:].tolist(), len(rows[t.USER_ID])]
     for number, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True)):
         place = slice(start, end)
-        scored = map(
-            Scored,
-            rows[t.ITEM_ID][place].tolist(),
-            rows[t.SCORE][place].tolist(),
-            rows[t.SOURCE][place].tolist(),
-        )
-        yield PublishedList(str(rows[t.USER_ID][start]), tuple(scored))
+        columns = (rows[name][place].tolist() for name in (t.ITEM_ID, t.SCORE, t.SOURCE))
+        yield PublishedList(str(rows[t.USER_ID][start]), tuple(map(_scored, zip(*columns))))
         if report is not None and number % 1000 == 0:
             report("lists", number, len(ends))
     if report is not None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
+from nextup.domain.errors import NotFound
 from nextup.domain.events import from_microseconds, to_microseconds
+from nextup.domain.people import client_of, own_id, stored_id
 from nextup.domain.tables import (
     EVENT_ID,
     OCCURRED_AT,
@@ -20,6 +22,7 @@ from nextup.domain.tables import (
     REJECTED_ID,
     RULE,
     SOURCE,
+    USER_ID,
     Table,
 )
 from nextup.services.collect import SOURCE as COLLECTED
@@ -27,9 +30,10 @@ from nextup.services.contracts import parse_record
 from nextup.services.event_schemas import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from nextup.domain.events import Event
     from nextup.ports.event_log import EventLog
     from nextup.ports.lake import Lake
     from nextup.services.contracts import EventContract
@@ -76,16 +80,37 @@ def list_quarantine(
     readmitted: bool = False,
     limit: int = 50,
     start: int = 0,
+    after: tuple[datetime, str] | None = None,
 ) -> Page:
     """The latest rejections first; those that were re-admitted only if asked for.
 
+    `after` is when the last record of the page before was rejected, and its id: what came since
+    then is not in between.
     Records appear here when the pipeline has collected them from the log; see `count_waiting`.
     """
     found = _matching(lake, rule, readmitted=readmitted)
     total = found.select(pl.len()).collect().item()
+    if after is not None:
+        then = pl.lit(after[0]).cast(pl.Datetime("us", "UTC"))
+        found = found.filter(
+            (pl.col(REJECTED_AT) < then)
+            | ((pl.col(REJECTED_AT) == then) & (pl.col(REJECTED_ID) > after[1]))
+        )
     latest = found.sort([REJECTED_AT, REJECTED_ID], descending=[True, False])
     rows = latest.slice(start, limit).select(_SHOWN).collect()
     return Page([_row(cells) for cells in rows.iter_rows(named=True)], total)
+
+
+def find_quarantined(lake: Lake, rejected_id: str) -> Quarantined:
+    """One record, re-admitted or not. Raises NotFound."""
+    found = lake.scan(Table.QUARANTINE).filter(pl.col(REJECTED_ID) == rejected_id)
+    rows = found.select(_SHOWN).limit(1).collect()
+    if rows.is_empty():
+        raise NotFound(
+            f"There is no record '{rejected_id}' in quarantine.",
+            cure="A record that came in lately is there when it was collected from the log.",
+        )
+    return _row(rows.row(0, named=True))
 
 
 def count_by_rule(lake: Lake, *, readmitted: bool = False) -> dict[str, int]:
@@ -143,7 +168,8 @@ def _readmit_page(
     report.still_broken.update(one.rule for one in rejected)
     if not events:
         return
-    receipts = log.append(events)  # before the mark: a kill between them repeats, and loses nothing
+    named = _as_stored(events, page, {one.source for one in rejected})
+    receipts = log.append(named)  # before the mark: a kill between them repeats, and loses nothing
     report.readmitted += len(events)
     report.already_there += sum(receipt.duplicate for receipt in receipts)
     refused = {one.source for one in rejected}
@@ -158,9 +184,27 @@ def _as_sent(cells: Mapping[str, Any]) -> object:
     parsed = parse_record(cells[RECORD])
     if isinstance(parsed, Broken):
         return cells[RECORD]
+    client_id = client_of(cells[SOURCE])
+    if client_id is not None and isinstance(parsed.get(USER_ID), str):
+        parsed[USER_ID] = own_id(client_id, parsed[USER_ID]) or parsed[USER_ID]
     minted = {EVENT_ID: f"readmitted-{cells[REJECTED_ID]}"}
     arrived = {OCCURRED_AT: cells[REJECTED_AT].isoformat()}
     return minted | arrived | parsed
+
+
+def _as_stored(events: Sequence[Event], page: pl.DataFrame, refused: Collection[str]) -> list[Event]:
+    """The events with the names under which a client's people, where they are kept apart from
+    other clients', are stored."""
+    sources = page.filter(~pl.col(REJECTED_ID).is_in(list(refused)))[SOURCE].to_list()
+    stored = []
+    for event, source in zip(events, sources, strict=True):
+        client_id = client_of(source)
+        if client_id is not None:
+            event_id = stored_id(client_id, event.event_id)
+            user_id = stored_id(client_id, event.user_id)
+            event = event._replace(event_id=event_id, user_id=user_id)  # noqa: PLW2901
+        stored.append(event)
+    return stored
 
 
 def _pages(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
@@ -168,7 +212,7 @@ def _pages(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     last = ""
     while True:
         later = frame.filter(pl.col(REJECTED_ID) > last).sort(REJECTED_ID).limit(_PAGE_ROWS)
-        page = later.select(REJECTED_ID, RECORD, REJECTED_AT).collect()
+        page = later.select(REJECTED_ID, SOURCE, RECORD, REJECTED_AT).collect()
         if page.is_empty():
             return
         yield page

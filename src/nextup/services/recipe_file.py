@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nextup.algorithms.models import by_name as known_models
 from nextup.domain.errors import ConfigurationError, InvalidInput, NotFound
 from nextup.services.train import POPULARITY, TRENDING, Recipe
-from nextup.settings import BLEND, MODELS
+from nextup.settings import BLEND, MODELS, Reranker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +37,7 @@ def recipe_named(what: str, settings: Settings, control: Control) -> Recipe:
         return recipe_of_text(_read(settings.home / what), settings, what)
     record = control.model(what)
     if record is not None:
-        made = record.lineage["recipe"]
-        return Recipe(made["components"], made["blend"])
+        return Recipe.from_lineage(record.lineage["recipe"])
     if what in known_models.MODELS or what in known_models.SHORT_NAMES:
         return Recipe({what: settings.models.get(what, {})}, {what: 1.0})
     raise NotFound(
@@ -54,13 +53,19 @@ def recipe_of_text(text: str, settings: Settings, name: str = "The recipe") -> R
         given = tomllib.loads(text)
         blend = {str(key): float(value) for key, value in given.get("blend", {}).items()}
         models = {str(key): dict(value) for key, value in given.get("models", {}).items()}
+        reranker = Reranker(**given.get("reranker", {}))
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidInput(
-            f"{name} is no recipe: {error}.", cure="It has tables [models.*] and [blend]."
+            f"{name} is no recipe: {error}.",
+            cure="It has tables [models.*], [blend] and [reranker].",
         ) from error
-    if not blend and not models:
+    if not blend and not models and "reranker" not in given:
         raise InvalidInput(f"{name} has neither [models.*] nor [blend].")
-    changed = {"models": {**MODELS, **models}, "blend": {**BLEND, **blend}}
+    changed = {
+        "models": {**MODELS, **models},
+        "blend": {**BLEND, **blend},
+        "reranker": reranker,
+    }
     return Recipe.from_settings(settings.model_copy(update=changed))
 
 

@@ -11,23 +11,31 @@ from typing import TYPE_CHECKING
 
 from nextup.algorithms.lists.selection import best_items
 from nextup.domain.recommendations import Level, ServedList
-from nextup.services.recommending.blend import blend
+from nextup.services.recommending.blend import blend, in_learned_order
 from nextup.services.recommending.diversify import diversify
 from nextup.services.recommending.explain import explain
+from nextup.services.recommending.facets import Filters
 from nextup.services.recommending.levels import Levels
 from nextup.services.recommending.live_trending import LiveTrending
 from nextup.services.recommending.pages import Pages
 from nextup.services.recommending.rules import apply_rules, pin
+from nextup.services.recommending.served_lists import ServedLists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nextup.algorithms.confidence import Confidences
     from nextup.ports.catalog import Catalog
     from nextup.ports.online_state import OnlineState
     from nextup.ports.recommendation_store import RecommendationStore
+    from nextup.services.recommending.details import ReadsItems
     from nextup.services.recommending.request import Page, Request
+    from nextup.services.recommending.sources import Source
     from nextup.services.serving_model import ServingModel
     from nextup.settings import Settings
+
+
+POOL_PER_PLACE = 4  # of the best, from which diversity picks; its work grows with the square
 
 
 def utc_now() -> datetime:
@@ -47,13 +55,22 @@ class Recommender:
         model: Callable[[], ServingModel],
         settings: Settings,
         clock: Callable[[], datetime] = utc_now,
+        trending: LiveTrending | None = None,
+        filters: Filters | None = None,
+        served: ServedLists | None = None,
+        details: ReadsItems | None = None,
     ) -> None:
-        self._model = model
+        """`trending`, `filters`, `served` and `details` are shared with another recommender;
+        without them, they are this one's own, and nothing about items is remembered."""
+        self.model = model
         self._settings = settings.recommend
         self._clock = clock
-        self.trending = LiveTrending(state, settings.trending, clock)
+        self.trending = trending or LiveTrending(state, settings.trending, clock)
+        self.filters = filters or Filters(catalog)
         self._levels = Levels(state, lists, self.trending, settings, clock)
-        self._pages = Pages(state, catalog, settings, clock, self.rank)
+        self.served = served or ServedLists()
+        self.details = details or catalog
+        self._pages = Pages(state, self.details, settings, clock, self.rank, self.served)
 
     def recommend(self, request: Request) -> Page:
         """Rank a whole list for the person, keep it, and return its first page."""
@@ -71,13 +88,28 @@ class Recommender:
         """A whole list as it was ranked, with the reasons of then. Raises NotFound."""
         return self._pages.replay(token)
 
-    def rank(self, request: Request, shown: Sequence[str] = ()) -> ServedList:
-        """The person's list as of now, not kept anywhere. `shown` items are left out."""
-        model = self._model()
+    def keep(self, ranked: ServedList, limit: int) -> Page:
+        """Keep a list under a new token, and return its first page."""
+        return self._pages.first(ranked, limit)
+
+    def past(self, request: Request) -> Confidences:
+        """What the one who asks did, weighed; nothing when the state is down."""
+        return self._levels.look(self.model(), request).past
+
+    def rank(
+        self, request: Request, shown: Sequence[str] = (), extra: Sequence[Source] = ()
+    ) -> ServedList:
+        """The person's list as of now, not kept anywhere. `shown` items are left out. `extra`
+        sources have a say beside our own; the learned order, which does not know them, has not."""
+        model = self.model()
         now = self._levels.look(model, request)
-        allowed = apply_rules(model.items, request, now.past, shown)
+        fitting = self.filters.mask(model.items, request.filter)
+        allowed = apply_rules(model.items, request, now.past, shown, fitting)
         level, opinions = self._levels.opinions(now, request, allowed.mask)
-        blended = blend(opinions, allowed.mask)
+        blended = blend([*extra, *opinions], allowed.mask)
+        if level is Level.FRESH and not extra:
+            at = int(self._clock().timestamp())
+            blended = in_learned_order(blended, model.ranker, allowed.mask, now.history, at)
 
         candidates, diversity = allowed.mask, request.diversity
         if diversity is None:
@@ -85,7 +117,8 @@ class Recommender:
         if level is Level.PUBLISHED:  # its order was settled then, and it ends where it ends
             candidates, diversity = candidates & (blended.total > 0), 0.0
         depth = max(self._settings.list_depth, request.limit)
-        pool = best_items(blended.total, max(self._settings.candidates, depth), allowed=candidates)
+        wide = max(depth, min(self._settings.candidates, POOL_PER_PLACE * depth))
+        pool = best_items(blended.total, wide, allowed=candidates)
         chosen = diversify(model, pool, depth=depth, strength=diversity)
         pinned = model.items.rows(request.pinned)
         chosen = pin(chosen, pinned, allowed.mask, depth)

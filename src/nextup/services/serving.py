@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import threading
+from copy import copy
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from nextup.ports.event_log import NamesPeople
+from nextup.ports.topics import SupportsTopics
 from nextup.services.contracts import EventContract
 from nextup.services.intake import Intake
 from nextup.services.lake_writer import LakeWriter
 from nextup.services.recommend import Recommender, utc_now
+from nextup.services.recommending.answers import Answers
+from nextup.services.recommending.changes import Changes
+from nextup.services.recommending.details import Details
+from nextup.services.recommending.served_lists import ServedLists
 from nextup.services.shelves import Shelves
 from nextup.services.stream import ModelWatcher, OnlineUpdater, repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
+    from nextup.domain.events import LogRow
     from nextup.ports.catalog import Catalog
     from nextup.ports.control import Control
     from nextup.ports.engine import Engine
     from nextup.ports.event_log import EventLog
     from nextup.ports.files import Files
+    from nextup.ports.lake import Lake
     from nextup.ports.online_state import OnlineState
     from nextup.ports.recommendation_store import RecommendationStore
+    from nextup.ports.tracker import Tracker
     from nextup.services.intake import Outcome
+    from nextup.services.operating.runs import PipelineRunner
+    from nextup.services.operating.what_if import Inspector
+    from nextup.services.serving_model import ServingModel
     from nextup.services.stream import Applied
     from nextup.settings import Settings
+
+    Duty = Callable[[threading.Event], object]
+    """Waits until this process is the one on duty, and is false where the event came first."""
 
 TRENDING_POLL_SECONDS = 0.5
 
@@ -73,6 +90,44 @@ class ServingPorts(Protocol):
         """Writes the lake."""
         ...
 
+    @property
+    def lake(self) -> Lake:
+        """The tables, for operators."""
+        ...
+
+    @property
+    def tracker(self) -> Tracker:
+        """Where training is recorded."""
+        ...
+
+
+class Operating:
+    """What operators have beside: each part is made when it is first used, with the libraries
+    that it needs."""
+
+    def __init__(self, ports: ServingPorts, model: Callable[[], ServingModel]) -> None:
+        self._ports = ports
+        self._model = model
+
+    @cached_property
+    def runner(self) -> PipelineRunner:
+        """Runs the pipeline on an operator's word."""
+        from nextup.services.operating.runs import PipelineRunner
+
+        return PipelineRunner(self._ports)
+
+    @cached_property
+    def inspector(self) -> Inspector:
+        """Looks at how lists come about."""
+        from nextup.services.operating.what_if import Inspector
+
+        return Inspector(self._model)
+
+    def stop(self) -> None:
+        """End the run under way, if there is one."""
+        if "runner" in self.__dict__:
+            self.runner.stop()
+
 
 class Serving:
     """Takes events in and answers. `start` keeps it up to date in the background."""
@@ -84,16 +139,30 @@ class Serving:
         clock: Callable[[], datetime] = utc_now,
         on_applied: Applied | None = None,
         on_outcome: Callable[[str, Outcome], None] | None = None,
+        changes: Changes | None = None,
+        duty: Duty | None = None,
     ) -> None:
+        """`changes` is shared with the other processes that serve the same platform, if there are
+        any; `duty` lets one of them at a time follow the log and write the lake."""
+        self.changes = changes = changes or Changes()
+        self._duty = duty or (lambda stop: True)
         self.ports = ports
         self.settings = ports.settings
-        self.updater = OnlineUpdater(ports.event_log, ports.online_state, on_applied=on_applied)
-        self.watcher = ModelWatcher(ports.control, ports.files, ports.catalog)
+        self._clock = clock
+        self._on_outcome = on_outcome
+        self._told = on_applied
+        self.updater = OnlineUpdater(
+            ports.event_log, ports.online_state, on_applied=self._count_applied
+        )
+        self.watcher = ModelWatcher(ports.control, ports.files, ports.catalog, changes=changes)
+        self.answers = self._make_answers()
+        self.contract = EventContract(ports.settings.contracts, ports.catalog, clock)
         self.intake = Intake(
-            EventContract(ports.settings.contracts, ports.catalog, clock),
+            self.contract,
             ports.event_log,
             self.updater,
             on_outcome=on_outcome,
+            touched=self.count_changes,
         )
         self.recommender = Recommender(
             state=ports.online_state,
@@ -102,10 +171,13 @@ class Serving:
             model=self.watcher.current,
             settings=ports.settings,
             clock=clock,
+            served=ServedLists(shared=changes.workers > 1),
+            details=Details(ports.catalog, changes),
         )
         self.shelves = Shelves(
             catalog=ports.catalog,
             trending=self.recommender.trending,
+            filters=self.recommender.filters,
             model=self.watcher.current,
             settings=ports.settings,
         )
@@ -115,21 +187,74 @@ class Serving:
             batch_rows=ports.settings.lake.batch_rows,
             every_seconds=ports.settings.lake.collect_seconds,
         )
+        self.operating = Operating(ports, self.watcher.current)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+
+    def among(self, ports: ServingPorts, *, source: str) -> Serving:
+        """The same for the people of these ports: one model, one updater, one set of counters
+        serve both. `source` is where their rejected records come from."""
+        view = copy(self)
+        view.ports = ports
+        view.answers = view._make_answers()
+        view.intake = Intake(
+            self.contract,
+            ports.event_log,
+            self.updater,
+            on_outcome=self._on_outcome,
+            touched=view.count_changes,
+            source=source,
+        )
+        view.recommender = Recommender(
+            state=ports.online_state,
+            lists=ports.recommendation_store,
+            catalog=ports.catalog,
+            model=self.watcher.current,
+            settings=ports.settings,
+            clock=self._clock,
+            trending=self.recommender.trending,
+            filters=self.recommender.filters,
+            served=self.recommender.served,
+            details=self.recommender.details,
+        )
+        return view
+
+    def stored_id(self, user_id: str) -> str:
+        """What the stores call the person."""
+        log = self.ports.event_log
+        return log.stored_id(user_id) if isinstance(log, NamesPeople) else user_id
+
+    def count_changes(self, user_ids: Iterable[str]) -> None:
+        """Something has changed for these people: answers that were given them are out of date."""
+        self.changes.count(map(self.stored_id, user_ids))
+
+    def forget(self, user_id: str) -> None:
+        """Let go of what is in memory about the person; before and after erasing them."""
+        self.recommender.served.forget(user_id)
+        self.count_changes((user_id,))
+
+    def _make_answers(self) -> Answers:
+        return Answers(self.changes, self.watcher.current, self.settings.recommend.cache_seconds)
+
+    def _count_applied(self, rows: Sequence[LogRow]) -> None:
+        self.changes.count(row.user_id for row in rows)
+        if self._told is not None:
+            self._told(rows)
 
     def start(self) -> None:
         """Load the model and follow the log and the registry until `stop`."""
         self._stop.clear()
         self.watcher.current()
         self.recommender.trending.followed = True
-        work = {
-            "nextup-online-updater": self.updater.run,
+        self.recommender.served.start()
+        work: dict[str, Duty] = {
             "nextup-model-watcher": self.watcher.run,
             "nextup-trending": self._follow_trending,
         }
-        if self.settings.lake.collect_seconds:
-            work["nextup-lake-writer"] = self.lake_writer.run
+        if self._moves_events() or self.settings.online_state_url.startswith("memory:"):
+            work["nextup-online-updater"] = self._on_duty(self.updater.run)
+        if self._moves_events() and self.settings.lake.collect_seconds:
+            work["nextup-lake-writer"] = self._on_duty(self.lake_writer.run)
         self._threads = [
             threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
             for name, run in work.items()
@@ -140,10 +265,27 @@ class Serving:
     def stop(self) -> None:
         """End the background work; what was acknowledged stays in the log for the next start."""
         self._stop.set()
+        self.operating.stop()
         for thread in self._threads:
             thread.join()
         self._threads = []
+        self.recommender.served.stop()
         self.recommender.trending.followed = False
+
+    def _moves_events(self) -> bool:
+        """Whether this is the server's work, and not that of `nextup stream`."""
+        wanted = self.settings.stream.in_server
+        if wanted == "auto":
+            return not isinstance(self.ports.event_log, SupportsTopics)
+        return wanted == "yes"
+
+    def _on_duty(self, run: Duty) -> Duty:
+        """`run` as soon as this process is the one that may."""
+
+        def waiting(stop: threading.Event) -> object:
+            return run(stop) if self._duty(stop) else None
+
+        return waiting
 
     def _follow_trending(self, stop: threading.Event) -> None:
         def refresh() -> None:

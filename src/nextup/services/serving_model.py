@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from nextup.services.lists import decides
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nextup.algorithms.components import Fitted
+    from nextup.algorithms.reranking.reranker import FittedReranker
     from nextup.domain.events import Position
     from nextup.domain.items import Item
     from nextup.services.artifacts import Artifact
@@ -62,6 +65,7 @@ class ServingModel:
     )  # by name: "als", "item_item", ...
     blend: Mapping[str, float] = field(default_factory=dict)  # the weight of each in a list
     popularity: NDArray[np.float32] | None = None  # (n_items,)
+    ranker: FittedReranker | None = None  # decides over the blend's candidates; None: the blend
 
     def component(self, name: str) -> Fitted | None:
         """The component, where the model has it."""
@@ -88,6 +92,7 @@ def build_serving_model(artifact: Artifact | None, catalog_items: Iterable[Item]
         len(artifact.item_ids),
         artifact.components,
         artifact.blend,
+        ranker=artifact.ranker if decides(artifact.ranker, artifact.blend) else None,
     )
     popularity = model.component(POPULARITY)
     if popularity is None:

@@ -17,7 +17,7 @@ from nextup.algorithms.models import by_name as models
 from nextup.settings import BLEND, MODELS, Section, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
@@ -93,9 +93,11 @@ def section_meanings() -> dict[str, str]:
     return meanings
 
 
-def example_toml() -> str:
-    """A `nextup.toml` with every default in it, commented out and explained."""
+def example_toml(chosen: Mapping[str, Any] | None = None) -> str:
+    """A `nextup.toml` with every default in it, commented out and explained. What is chosen, by
+    names such as `access.auth`, is set."""
     lines = ["# Nextup's settings. A line that is commented out shows the default.", ""]
+    chosen = chosen or {}
     meanings = section_meanings()
     section = ""
     for one in reference():
@@ -103,7 +105,11 @@ def example_toml() -> str:
             section = one.section
             lines += ["", f"# {meanings[section].splitlines()[0]}", f"[{section}]"]
         meaning = f"  # {one.meaning}" if one.meaning else ""
-        lines.append(f"# {one.key} = {_toml(one.default)}{meaning}")
+        name = f"{one.section}.{one.key}".lstrip(".")
+        if name in chosen:
+            lines.append(f"{one.key} = {_toml(chosen[name])}{meaning}")
+        else:
+            lines.append(f"# {one.key} = {_toml(one.default)}{meaning}")
     return "\n".join(lines) + "\n"
 
 

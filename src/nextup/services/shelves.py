@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nextup.algorithms.components import FindsSimilar
+from nextup.algorithms.confidence import Confidences
 from nextup.algorithms.lists.selection import best_items
 from nextup.domain.errors import BackendUnavailable, InvalidInput, NotFound
 from nextup.domain.recommendations import Level
 from nextup.services.recommending import sources
-from nextup.services.recommending.rules import NOBODY
+from nextup.services.recommending.facets import Filters
+from nextup.services.recommending.request import Request
+from nextup.services.recommending.rules import apply_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from nextup.settings import Settings
 
 SPARE = 2  # times the limit: some may have been withdrawn since the model was loaded
+NO_PAST = Confidences([], np.empty(0, np.float32), np.empty(0, np.int64), frozenset(), frozenset())
 GENRES = "genres"  # the source for items that no model knows
 
 
@@ -56,16 +60,28 @@ class Shelves:
         trending: LiveTrending,
         model: Callable[[], ServingModel],
         settings: Settings,
+        filters: Filters | None = None,
     ) -> None:
+        """`filters` are shared with the recommender; without them, these are their own."""
+        self._filters = filters or Filters(catalog)
         self._catalog = catalog
         self._trending = trending
         self._model = model
         self._settings = settings
 
-    def similar(self, item_id: str, *, limit: int, kind: str | None = None) -> Shelf:
+    def similar(
+        self,
+        item_id: str,
+        *,
+        limit: int,
+        kind: str | None = None,
+        genres: Sequence[str] = (),
+        where: str = "",
+    ) -> Shelf:
         """Items that go together with this one: by behaviour, by content, and for an item that
         no model knows by genre and popularity. Raises NotFound for an item that does not exist."""
         model = self._model()
+        allowed = self._allowed(model, kind, genres, where)
         row = model.items.index.get(item_id)
         if row is None and self._catalog.item(item_id) is None:
             raise NotFound(f"There is no item '{item_id}'.", cure="GET /v1/items?q= finds items.")
@@ -77,10 +93,16 @@ class Shelves:
         if not scores.any():
             source, scores = GENRES, _same_genres(model, row)
         scores[row] = 0.0
-        return self._shelf(model, source, scores, limit=limit, kind=kind)
+        return self._shelf(model, source, scores, allowed, limit=limit)
 
     def trending(
-        self, *, limit: int, window_hours: float | None = None, kind: str | None = None
+        self,
+        *,
+        limit: int,
+        window_hours: float | None = None,
+        kind: str | None = None,
+        genres: Sequence[str] = (),
+        where: str = "",
     ) -> Shelf:
         """What many people touch lately; what is popular when nobody touched anything or the
         counters cannot be read. Raises InvalidInput for a window that is not kept."""
@@ -91,27 +113,45 @@ class Shelves:
                 cure=f"Ask for more than 0 and at most {longest:g} hours.",
             )
         model = self._model()
+        allowed = self._allowed(model, kind, genres, where)
         missing: tuple[str, ...] = ()
         try:
             scores = self._trending.scores(model.items, window_hours)
         except BackendUnavailable:
             missing = ("online_state",)
         else:
-            shelf = self._shelf(model, Level.TRENDING, scores, limit=limit, kind=kind)
+            shelf = self._shelf(model, Level.TRENDING, scores, allowed, limit=limit)
             if shelf.places:
                 return shelf
-        return self.popular(limit=limit, kind=kind, missing=missing)
+        return self.popular(limit=limit, kind=kind, genres=genres, where=where, missing=missing)
 
-    def popular(self, *, limit: int, kind: str | None = None, missing: Sequence[str] = ()) -> Shelf:
+    def popular(
+        self,
+        *,
+        limit: int,
+        kind: str | None = None,
+        genres: Sequence[str] = (),
+        where: str = "",
+        missing: Sequence[str] = (),
+    ) -> Shelf:
         """What most people touched; before there is a model, the catalogue in its own order."""
         model = self._model()
+        allowed = self._allowed(model, kind, genres, where)
         scores = sources.popular(model, self._settings).scores
         if model.popularity is None:
             missing = (*missing, "model")
         floor = scores + np.float32(1e-6)  # what nobody touched comes last, and comes
         return self._shelf(
-            model, Level.POPULAR, floor, limit=limit, kind=kind, missing=tuple(missing)
+            model, Level.POPULAR, floor, allowed, limit=limit, missing=tuple(missing)
         )
+
+    def _allowed(
+        self, model: ServingModel, kind: str | None, genres: Sequence[str], where: str
+    ) -> NDArray[np.bool_]:
+        """Which items may be on the shelf; the same rules as for a person's list, without one."""
+        request = Request(kind=kind, genres=tuple(genres), filter=where)
+        fitting = self._filters.mask(model.items, where)
+        return apply_rules(model.items, request, NO_PAST, (), fitting).mask
 
     def _likeness(self, model: ServingModel, row: int, wanted: int) -> NDArray[np.float32]:
         total = np.zeros(len(model.items), np.float32)
@@ -132,17 +172,12 @@ class Shelves:
         model: ServingModel,
         source: str,
         scores: NDArray[np.float32],
+        allowed: NDArray[np.bool_],
         *,
         limit: int,
-        kind: str | None,
         missing: tuple[str, ...] = (),
     ) -> Shelf:
-        allowed = model.items.available & (scores > 0)
-        if kind is not None:
-            of_kind = np.zeros_like(allowed)
-            of_kind[model.items.kinds.get(kind.casefold(), NOBODY)] = True
-            allowed &= of_kind
-        best = best_items(scores, limit * SPARE, allowed=allowed)
+        best = best_items(scores, limit * SPARE, allowed=allowed & (scores > 0))
         places = [
             ShelfPlace(model.items.ids[row], score)
             for row, score in zip(best.items.tolist(), best.scores.tolist(), strict=True)

@@ -23,6 +23,7 @@ from nextup.services.dataset import load_dataset, load_item_facts
 from nextup.services.features import make_features
 from nextup.services.histories import load_histories
 from nextup.services.judge import judge
+from nextup.services.learn_order import RERANKER, can_learn, fit_ranker
 from nextup.services.publish import make_lists
 from nextup.services.publish import publish as publish_lists
 from nextup.services.refine import refine as refine_bronze
@@ -116,6 +117,15 @@ def train(context: Context) -> Done:
         threads=context.settings.threads,
         report=context.report,
     )
+    order = fit_ranker(
+        context.engine,
+        context.settings,
+        recipe,
+        _events(context),
+        people.interactions,
+        items,
+        report=context.report,
+    )
     made = lineage(
         context.settings,
         recipe,
@@ -125,14 +135,23 @@ def train(context: Context) -> Done:
         touches=len(people.interactions),
         people=len(people.user_ids),
     )
+    metrics = {RERANKER: order.figures}
     artifact = Artifact(
-        model_id, datetime.now(UTC), items.item_ids, components, {}, made, recipe.blend
+        model_id,
+        datetime.now(UTC),
+        items.item_ids,
+        components,
+        metrics,
+        made,
+        recipe.blend,
+        order.ranker,
     )
     save_artifact(context.files, artifact)
-    record = ModelRecord(model_id, artifact.created_at, "+".join(components), {}, made)
+    record = ModelRecord(model_id, artifact.created_at, "+".join(components), metrics, made)
     context.control.save_model(record)
     counts = {"people": len(people.user_ids), "items": len(items.item_ids)}
-    return Done({"touches": len(people.interactions), **counts, "trained": 1}, model_id)
+    counts = {"touches": len(people.interactions), **counts, "trained": 1}
+    return Done(counts, f"{model_id}; {order.says}")
 
 
 def evaluate(context: Context) -> Done:
@@ -150,7 +169,10 @@ def evaluate(context: Context) -> Done:
         as_of=context.as_of,
         report=context.report,
     )
-    judged = replace(record, metrics=verdict.metrics, verdict=verdict.reason)
+    metrics = {**verdict.metrics, RERANKER: record.metrics.get(RERANKER, {})}
+    if RERANKER in verdict.metrics:
+        metrics[f"{RERANKER}_in_the_test"] = verdict.metrics[RERANKER]
+    judged = replace(record, metrics=metrics, verdict=verdict.reason)
     context.control.save_model(replace(judged, passed=verdict.passed))
     people = verdict.metrics.get("people", 0)
     return Done({"people": people, "passed": int(verdict.passed)}, verdict.reason)
@@ -187,10 +209,15 @@ def _user_item(context: Context) -> nw.LazyFrame[Any]:
     """The day's pairs: gold's, or made anew from silver as it was."""
     if context.as_of is None:
         return context.engine.scan(Table.USER_ITEM)
-    events = context.engine.scan(Table.INTERACTIONS, context.as_of)
     settings = context.settings
     weighing = Weighing.from_weights(settings.weights, settings.contracts.rating_max)
-    return user_item(events.filter(nw.col(OCCURRED_AT) < context.until), weighing, context.until)
+    return user_item(_events(context), weighing, context.until)
+
+
+def _events(context: Context) -> nw.LazyFrame[Any]:
+    """The events up to the end of the day."""
+    events = context.engine.scan(Table.INTERACTIONS, context.as_of)
+    return events.filter(nw.col(OCCURRED_AT) < context.until)
 
 
 def _model_id(context: Context, recipe: Recipe) -> str:
@@ -205,6 +232,7 @@ def _model_id(context: Context, recipe: Recipe) -> str:
         settings.weights.model_dump(),
         settings.gate.model_dump(),
         settings.seed,
+        can_learn(),  # installing what the reranker needs makes another model
     ]
     digest = hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()[:8]
     return f"{context.day.isoformat()}-{digest}"
@@ -235,8 +263,7 @@ def _recipe_in_service(context: Context) -> Recipe | None:
     record = context.control.model(current) if current else None
     if record is None:
         return None
-    recipe = record.lineage["recipe"]
-    return Recipe(recipe["components"], recipe["blend"])
+    return Recipe.from_lineage(record.lineage["recipe"])
 
 
 def _fallback(context: Context, failed: ModelRecord) -> ModelRecord:
@@ -250,6 +277,7 @@ def _fallback(context: Context, failed: ModelRecord) -> ModelRecord:
         model_id=f"{failed.model_id}-popular",
         components={POPULARITY: artifact.components[POPULARITY]},
         blend={POPULARITY: 1.0},
+        ranker=None,
         lineage={
             **artifact.lineage,
             "recipe": {"components": {POPULARITY: {}}, "blend": {POPULARITY: 1.0}},

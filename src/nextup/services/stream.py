@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nextup.domain.errors import CorruptData, NextupError
 from nextup.services.artifacts import load_artifact
+from nextup.services.recommending.changes import Changes
 from nextup.services.serving_model import build_serving_model
 
 if TYPE_CHECKING:
@@ -113,10 +114,10 @@ class OnlineUpdater:
 
     def _apply_batch(self, position: Position) -> int:
         batch = self._log.read(position, BATCH_ROWS)
-        if batch.rows:
+        if batch.position != position:
             self._state.apply(batch.rows, batch.position)
-            if self._on_applied is not None:
-                self._on_applied(batch.rows)
+        if batch.rows and self._on_applied is not None:
+            self._on_applied(batch.rows)
         self._reached = batch.position
         return len(batch.rows)
 
@@ -133,8 +134,12 @@ class ModelWatcher:
         files: Files,
         catalog: Catalog,
         *,
+        changes: Changes | None = None,
         poll_seconds: float = MODEL_POLL_SECONDS,
     ) -> None:
+        """`changes` tells of items that another worker of the same server wrote."""
+        self._changes = changes or Changes()
+        self._read_at_change = -1  # how the catalogue was counted when it was read
         self._control = control
         self._files = files
         self._catalog = catalog
@@ -143,7 +148,6 @@ class ModelWatcher:
         self._model: ServingModel | None = None
         self._items = -1  # how many the catalogue held when the model was joined with it
         self._read_items_at = 0.0  # monotonic seconds
-        self._items_changed = False
         self._refused: str | None = None  # a model that failed to load, not tried again at once
         self._try_again_at = 0.0  # monotonic seconds
         self._pause = 1.0  # seconds
@@ -158,7 +162,7 @@ class ModelWatcher:
 
     def note_changed_items(self) -> None:
         """Read the catalogue again soon: items came, went or changed."""
-        self._items_changed = True
+        self._changes.count_catalogue()
 
     def refresh(self) -> bool:
         """Load what is in service now, if it is not what is held; returns whether it changed.
@@ -183,10 +187,12 @@ class ModelWatcher:
     def _stale_items(self) -> bool:
         if monotonic() < self._read_items_at + ITEMS_SECONDS:
             return False
-        return self._items_changed or self._catalog.count_items() != self._items
+        if self._changes.catalogue() != self._read_at_change:
+            return True
+        return self._catalog.count_items() != self._items
 
     def _load(self, wanted: str | None) -> None:
-        self._items_changed = False
+        self._read_at_change = self._changes.catalogue()
         self._read_items_at = monotonic()
         try:
             artifact = _read_artifact(self._files, wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +34,8 @@ class Recipe:
 
     components: Mapping[str, Mapping[str, Any]]  # each one's settings, by name
     blend: Mapping[str, float]  # each one's weight in a list
+    reranker: Mapping[str, Any] = field(default_factory=dict)  # how an order is learned over the
+    # blend; empty: it is not
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Recipe:
@@ -52,12 +54,18 @@ class Recipe:
                     f"{', '.join(models.names())}.",
                 )
         used = {name: weight for name, weight in blend.items() if weight > 0 or name == POPULARITY}
-        return cls({name: trained[name] for name in used}, used)
+        return cls({name: trained[name] for name in used}, used, _reranker(settings))
+
+    @classmethod
+    def from_lineage(cls, made: Mapping[str, Any]) -> Recipe:
+        """What a model's lineage says that it was made by."""
+        return cls(made["components"], made["blend"], made.get("reranker", {}))
 
     @property
     def fingerprint(self) -> str:
         """Equal for equal recipes, short enough to read aloud."""
-        text = msgspec.json.encode([self.components, self.blend], order="sorted")
+        parts = [self.components, self.blend, self.reranker]
+        text = msgspec.json.encode(parts, order="sorted")
         return hashlib.sha256(text).hexdigest()[:8]
 
 
@@ -118,9 +126,28 @@ def lineage(settings: Settings, recipe: Recipe, **facts: Any) -> dict[str, Any]:
     return {
         "code_version": __version__,
         "seed": settings.seed,
-        "recipe": {"components": recipe.components, "blend": recipe.blend},
+        "recipe": {
+            "components": recipe.components,
+            "blend": recipe.blend,
+            "reranker": recipe.reranker,
+        },
         "weights": settings.weights.model_dump(),
         **facts,
+    }
+
+
+def _reranker(settings: Settings) -> dict[str, Any]:
+    """How an order is learned; empty where the settings say that none shall be."""
+    given = settings.reranker
+    if given.mode == "off":
+        return {}
+    depth = max(settings.recommend.candidates, settings.recommend.list_depth)
+    cutoff, days = settings.gate.k, settings.gate.test_days  # what the gate asks is learned
+    return {
+        **given.model_dump(exclude={"mode"}),
+        "cutoff": cutoff,
+        "days": days,
+        "depth": depth,
     }
 
 

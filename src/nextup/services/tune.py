@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,7 +107,8 @@ def tune(
     """
     load_optuna()
     started = time.perf_counter()
-    present = Recipe.from_settings(settings)  # before the search: it must be one
+    present = replace(Recipe.from_settings(settings), reranker={})  # checked before the search;
+    # blends are searched and compared, an order is learned over the winner when it is trained
     names = _names(only, len(items.item_ids))
     test = _gate_test(engine, settings, items, until, by, as_of)
     validation = validation_of(test, engine, settings, items, as_of)
@@ -129,7 +130,7 @@ def tune(
     winner = _recipe(steps[-1].blend, journal)
     alone = [_point_of(trial) for trial in journal.trials if trial.value is not None]
     verdict, figures_of_test, is_worse = _on_the_gates_test(
-        winner, present, test, settings, items, report
+        engine, winner, present, test, settings, items, report
     )
     return Tuned(
         study,
@@ -211,6 +212,7 @@ def _gate_test(
 
 
 def _on_the_gates_test(
+    engine: Engine,
     winner: Recipe,
     present: Recipe,
     test: HeldOut,
@@ -222,7 +224,7 @@ def _on_the_gates_test(
     k, confidence = settings.gate.k, settings.gate.confidence
     found = []
     for name, recipe in (("the winner", winner), ("the present recipe", present)):
-        models = learn(recipe, test, settings, items, report)
+        models, _ = learn(engine, recipe, test, settings, items, report)
         found.append(measure(models, recipe.blend, test, settings, name, (k,)))
     rng = np.random.default_rng(settings.seed)
     difference = compare(found[0], found[1], f"ndcg@{k}", rng=rng, confidence=confidence)

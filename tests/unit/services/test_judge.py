@@ -39,11 +39,17 @@ def platform(built_folder: Path) -> Iterator[Platform]:
 
 
 def settings_like(settings: Settings, recipe: Recipe, **gate: object) -> Settings:
-    """The settings that ask for this recipe."""
+    """The settings that ask for this recipe, in the blend's own order."""
     models = {name: given for name, given in recipe.components.items() if name != "popularity"}
     changed = settings.gate.model_copy(update=gate)
+    fixed = settings.reranker.model_copy(update={"mode": "off"})
     return settings.model_copy(
-        update={"models": models, "blend": dict(recipe.blend), "gate": changed}
+        update={
+            "models": models,
+            "blend": dict(recipe.blend),
+            "gate": changed,
+            "reranker": fixed,
+        }
     )
 
 

@@ -49,7 +49,7 @@ def test_lists_are_whole_and_new_to_their_people(built: Platform) -> None:
         assert rows["rank"].to_list() == list(range(1, len(rows) + 1))
         assert rows["item_id"].n_unique() == len(rows)
         assert rows["score"].is_sorted(descending=True)
-        assert len(rows) <= built.settings.recommend.list_depth
+        assert len(rows) <= built.settings.recommend.published_depth
     assert not set(lists.select("user_id", "item_id").rows()) & touched
     assert lists["model_id"].unique().to_list() == [built.control.current_model()]
 
@@ -163,7 +163,7 @@ def test_who_only_dismissed_gets_what_is_popular(built: Platform) -> None:
     run_pipeline(context_of(built, DAY), built.control, last="features")
     make_lists(built.engine, in_service(built), built.settings)
     listed = lists_of(built).filter(lists_of(built)["user_id"] == "grump")
-    assert len(listed) == built.settings.recommend.list_depth
+    assert len(listed) == built.settings.recommend.published_depth
     assert set(listed["source"]) == {"popularity"}
     assert disliked not in set(listed["item_id"])
 

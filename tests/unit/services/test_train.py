@@ -92,12 +92,15 @@ def test_a_setting_of_a_model_reaches_it(tmp_path: Path) -> None:
         (SMALL, "[models.als]\nfactors = 5\niterations = 2\n", False),
         (SMALL, f"{SMALL}[blend]\nals = 0.7\n", False),
         (SMALL, f"{SMALL}[blend]\nitem_item = 0.0\n", False),
+        (SMALL, f'{SMALL}[reranker]\nmode = "off"\n', False),
+        (SMALL, f"{SMALL}[reranker]\nmoments = 1\n", False),
     ],
 )
 def test_the_fingerprint_is_of_the_recipe(
     tmp_path: Path, one: str, other: str, equal: bool
 ) -> None:
-    """Models and weights change it; what only serving reads, and threads, do not."""
+    """Models, weights and how an order is learned change it; what only serving reads, and threads,
+    do not."""
     recipes = [Recipe.from_settings(settings_of(tmp_path, text)) for text in (one, other)]
     assert (recipes[0].fingerprint == recipes[1].fingerprint) is equal
 
@@ -149,7 +152,7 @@ def test_lineage_is_enough_to_make_it_again(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     recipe = Recipe.from_settings(settings)
     made = msgspec.json.decode(msgspec.json.encode(lineage(settings, recipe, until="2026-01-01")))
-    again = Recipe(made["recipe"]["components"], made["recipe"]["blend"])
+    again = Recipe.from_lineage(made["recipe"])
     assert again.fingerprint == recipe.fingerprint
     assert made["seed"] == settings.seed
     assert made["until"] == "2026-01-01"

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import Boolean, Column, MetaData, Table, Text, delete, func, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+)
 
+from nextup.adapters.catalog.sql_filters import FilterColumns, clause
 from nextup.adapters.sql import IN_CHUNK, Database, Id, Number
 from nextup.adapters.sql_backup import SqlBackup
+from nextup.adapters.sql_schema import Schema
 from nextup.domain import tables as t
 from nextup.domain.errors import InvalidInput
+from nextup.domain.filters import folded
 from nextup.domain.items import Item, Person
+from nextup.ports.catalog import Found, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection, Row, Select
+
+    from nextup.domain.filters import Filter
 
 WRITE_ROWS: Final = 5_000  # per round trip of a bulk write
 PAGE_ROWS: Final = 2_000  # per read of a scan over everything
@@ -54,7 +72,7 @@ class SqlCatalog(SqlBackup):
             Column(t.USER_ID, Id, primary_key=True),
             Column(_ATTRIBUTES, Text, nullable=False),
         )
-        database.create(metadata)
+        Schema(database, "catalog").prepare(metadata)
         self._put_item = database.driver_sql(_upsert(database, self._items, t.ITEM_ID))
         self._put_person = database.driver_sql(_upsert(database, self._people, t.USER_ID))
 
@@ -111,7 +129,7 @@ class SqlCatalog(SqlBackup):
 
     def search_items(self, text: str, *, kind: str | None, limit: int) -> Sequence[Item]:
         """As in the port; each of the two groups by title. Nothing is special in `text`."""
-        wanted = _folded(text)
+        wanted = folded(text)
         if len(wanted) > LONGEST_SEARCH or "\0" in wanted:  # no title is like that
             return []
         title = self._items.c[_TITLE_FOLDED]
@@ -125,6 +143,36 @@ class SqlCatalog(SqlBackup):
         if kind is not None:
             query = query.where(self._items.c[t.KIND] == kind)
         return [_item(row) for row in self._page(query)]
+
+    def browse_items(
+        self, text: str, *, where: Filter | None, after: Mark | None, limit: int
+    ) -> Sequence[Found]:
+        """As in the port; what SQL can decide of `where` is decided there."""
+        wanted = folded(text)
+        if len(wanted) > LONGEST_SEARCH or "\0" in wanted:
+            return []
+        columns = self._items.c
+        title, key = columns[_TITLE_FOLDED], columns[t.ITEM_ID]
+        starts = title.startswith(wanted, autoescape=True)
+        query = select(self._items, starts).where(title.contains(wanted, autoescape=True))
+        if where is not None:
+            fields = FilterColumns(
+                columns[t.KIND], title, columns[t.YEAR], columns[t.AVAILABLE], self._kinds
+            )
+            query = query.where(clause(where, fields).sql)
+        if after is not None:
+            later = or_(title > after.title, and_(title == after.title, key > after.item_id))
+            in_group = starts if after.starts else not_(starts)
+            query = query.where(
+                or_(and_(in_group, later), and_(literal(after.starts), not_(starts)))
+            )
+        ordered = query.order_by(starts.desc(), title, key).limit(max(limit, 0))
+        rows: list[list[Any]] = [list(row) for row in self._page(ordered)]
+        return [Found(Mark(bool(begins), row[-1], row[0]), _item(row)) for *row, begins in rows]
+
+    def _kinds(self) -> Sequence[str]:
+        with self._database.connect() as connection:
+            return connection.execute(select(self._items.c[t.KIND]).distinct()).scalars().all()
 
     def count_items(self, kind: str | None = None) -> int:
         """All of them, or those of one kind."""
@@ -190,7 +238,7 @@ def _item_row(item: Item) -> tuple[Any, ...]:
         _json(item.keywords),
         item.available,
         _json(item.attributes),
-        _folded(item.title),
+        folded(item.title),
     )
 
 
@@ -221,11 +269,6 @@ def _json(value: Mapping[str, Any] | Sequence[str]) -> str:
             f"An attribute cannot be stored as JSON: {error}.",
             cure="Use text, numbers, true, false, null, lists and objects.",
         ) from error
-
-
-def _folded(text: str) -> str:
-    """The same for texts that differ only in case or in how Unicode writes them."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _chunks(ids: Collection[str]) -> Iterator[list[str]]:

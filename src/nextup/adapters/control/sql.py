@@ -12,6 +12,7 @@ from sqlalchemy import Table, delete, func, select, update
 from nextup.adapters.control.lock import SqlLocks
 from nextup.adapters.control.sql_tables import ControlTables
 from nextup.adapters.sql_backup import SqlBackup
+from nextup.adapters.sql_schema import Schema
 from nextup.domain.errors import InvalidInput, NotFound
 from nextup.domain.events import from_microseconds, to_microseconds
 from nextup.domain.operations import Generation, ModelRecord, Outcome, Run, StepRecord
@@ -56,7 +57,7 @@ class SqlControl(SqlBackup):
         self._database = database
         self._clock = clock
         self._tables = ControlTables(database.table_name)
-        database.create(self._tables.metadata)
+        Schema(database, "control").prepare(self._tables.metadata)
         self._locks = SqlLocks(
             database, self._tables.locks, clock=clock, stale_seconds=stale_seconds, holder=holder
         )

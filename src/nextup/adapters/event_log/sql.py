@@ -23,6 +23,7 @@ from nextup.adapters.event_log.naming import names_person
 from nextup.adapters.event_log.sql_tables import EVENTS, REJECTED, LogTables
 from nextup.adapters.sql import IN_CHUNK, Database
 from nextup.adapters.sql_backup import SqlBackup
+from nextup.adapters.sql_schema import Schema
 from nextup.domain import tables as t
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import (
@@ -81,7 +82,7 @@ class SqlEventLog(SqlBackup):
         self._database = database
         self._clock = clock
         self._tables = LogTables(database.table_name)
-        database.create(self._tables.metadata)
+        Schema(database, "event_log").prepare(self._tables.metadata)
         self._create_heads()
         insert = database.insert
         self._insert_events = database.driver_sql(

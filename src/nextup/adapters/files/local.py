@@ -22,8 +22,9 @@ from nextup.adapters.files.durable import (
     sync_tree,
     write_all,
 )
-from nextup.adapters.files.staging import STAGING, Staging
-from nextup.domain.errors import ConfigurationError, CorruptData, InvalidInput, NotFound
+from nextup.adapters.files.naming import STAGING, parts_of, refuse_shorter
+from nextup.adapters.files.staging import Staging
+from nextup.domain.errors import ConfigurationError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     import builtins
@@ -96,7 +97,7 @@ class LocalFiles(FolderBackup):
         path = self._new_file(name)
         with disk_errors(name):
             new = not self._settled(path).exists()
-            _refuse_shorter(name, 0 if new else path.stat().st_size, committed)
+            refuse_shorter(name, 0 if new else path.stat().st_size, committed)
             make_folders(path.parent)
             with path.open("ab", buffering=0) as stream:  # a buffer might write after a failure
                 try:
@@ -154,18 +155,7 @@ class LocalFiles(FolderBackup):
 
     def _path(self, name: str) -> Path:
         """The absolute path. A `/` at the end is allowed, since `list` writes folders so."""
-        parts = name.removesuffix("/").split("/")
-        if any(part in {"", ".", ".."} or "\0" in part for part in parts) or parts[0] == STAGING:
-            raise InvalidInput(
-                f"{name!r} cannot name a file or folder.",
-                cure=f"Names are relative, with '/' between non-empty parts, none of them "
-                f"'.' or '..', and do not begin with '{STAGING}'.",
-            )
-        try:
-            os.fsencode(name)
-        except UnicodeEncodeError as error:
-            raise InvalidInput(f"{name!r} is not text that a disk can hold.") from error
-        return self._root.joinpath(*parts)
+        return self._root.joinpath(*parts_of(name))
 
     def _settled(self, path: Path) -> Path:
         """The path, once a replacement that was interrupted or is under way is settled."""
@@ -195,11 +185,3 @@ class LocalFiles(FolderBackup):
         if name.endswith("/") or os.path.isdir(path):
             raise InvalidInput(f"{name!r} names a folder.", cure="Choose another name.")
         return path
-
-
-def _refuse_shorter(name: str, size: int, committed: int) -> None:
-    if size < committed:
-        raise CorruptData(
-            f"{name!r} has {size} bytes, but {committed} were committed.",
-            cure="Restore it from a backup, or remove it and write it again from the start.",
-        )

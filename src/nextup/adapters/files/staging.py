@@ -16,13 +16,13 @@ from nextup.adapters.files.durable import (
     remove_any,
     sync_folder,
 )
+from nextup.adapters.files.naming import STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import BinaryIO
 
-STAGING: Final = ".nextup"
 _LOCK: Final = "lock"
 _NOTE: Final = "swap.json"
 

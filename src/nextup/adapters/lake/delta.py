@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from nextup.adapters.lake.hdfs_mirror import HdfsMirror
+
     Frame = pl.DataFrame | pl.LazyFrame | Sequence[pl.LazyFrame]
 
 T = TypeVar("T")
@@ -64,12 +66,16 @@ class DeltaLake(FolderBackup):
     copied_first = ("_last_checkpoint", "_delta_log")  # commits that come later are not copied
 
     def __init__(
-        self, root: str, prefix: str = "", storage_options: Mapping[str, str] | None = None
+        self,
+        root: str,
+        prefix: str = "",
+        storage_options: Mapping[str, str] | None = None,
+        mirror: HdfsMirror | None = None,
     ) -> None:
         """`root` is a folder or a URL; `prefix` stands before each layer's name, so that
-        tenants do not meet."""
+        tenants do not meet; `mirror` copies what Polars cannot read where it lies."""
         self._options = dict(storage_options or {}) or None
-        self._folder = DeltaFolder(root, prefix)
+        self._folder = DeltaFolder(root, prefix, mirror)
 
     def scan(self, table: Table, as_of: AsOf = None) -> pl.LazyFrame:
         """A lazy frame over one version; what later writes do does not change it."""
@@ -80,7 +86,7 @@ class DeltaLake(FolderBackup):
         if as_of is None:
             delta = self._whole(table, delta)
         with translated(self._place(table)):
-            return readable(pl.scan_delta(delta), schema)
+            return readable(pl.scan_delta(self._folder.readable(delta)), schema)
 
     def version(self, table: Table) -> int | None:
         """The latest version; None if the table was never written."""
@@ -211,7 +217,7 @@ class DeltaLake(FolderBackup):
             return []
         absent = self._folder.absent(table, delta)
         found = [f"{table}: {name}" for name in absent]
-        for uri in sorted(delta.file_uris()):
+        for uri in sorted(self._folder.readable(delta).file_uris()):
             if any(uri.endswith(name.split(" ", 1)[0]) for name in absent):
                 continue
             try:
@@ -375,6 +381,7 @@ class DeltaLake(FolderBackup):
         )
         delta.create_checkpoint()
         delta.cleanup_metadata()
+        self._folder.forget_copies(delta)
 
 
 def _sorted_parts(frame: Frame, sort_by: Sequence[str]) -> Sequence[pl.LazyFrame]:

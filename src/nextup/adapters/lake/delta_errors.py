@@ -37,6 +37,15 @@ _DRIVER_ERRORS: Final = (
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 _ABSENT: Final = (errno.ENOENT,)
+_UNWELCOME: Final = ("403 Forbidden", "necessary privileges", "AccessControlException")
+_UNREACHED: Final = (
+    "Generic S3 error",
+    "Generic HdfsObjectStore error",
+    "error sending request",
+    "communicating with HDFS",
+    "failed to lookup address",
+    *(f"(os error {code})" for code in (errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT)),
+)
 _BROKEN: Final = (
     "out of specification",
     "data corruption",
@@ -68,7 +77,9 @@ def in_our_words(error: BaseException, place: str) -> NextupError:
     """The NextupError that says what this driver's error means; one that is one already stays."""
     if isinstance(error, NextupError):
         return error
-    return _of_the_disk(error, place) or _of_the_table(error, place)
+    return (
+        _of_the_disk(error, place) or _of_the_network(error, place) or _of_the_table(error, place)
+    )
 
 
 def _of_the_disk(error: BaseException, place: str) -> NextupError | None:
@@ -85,6 +96,28 @@ def _of_the_disk(error: BaseException, place: str) -> NextupError | None:
         )
     if _is_system_error(error, text, _ABSENT):
         return CorruptData(f"{place}: a file is gone: {_first_line(text)}.", cure=RESTORE)
+    return None
+
+
+def _of_the_network(error: BaseException, place: str) -> NextupError | None:
+    text = str(error)
+    if "NoSuchBucket" in text:
+        return BackendUnavailable(
+            f"{place} cannot be used: there is no such bucket.",
+            cure="Make the bucket, or name another in NEXTUP_LAKE_URL.",
+        )
+    if any(word in text for word in _UNWELCOME):
+        return BackendUnavailable(
+            f"{place} cannot be used: the store does not accept our credentials.",
+            cure="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or HADOOP_USER_NAME, of "
+            "somebody who may write there.",
+        )
+    if any(word in text for word in _UNREACHED):
+        return BackendUnavailable(
+            f"{place} cannot be reached.",
+            cure="See whether the store runs, and whether NEXTUP_LAKE_URL and AWS_ENDPOINT_URL "
+            "name it.",
+        )
     return None
 
 

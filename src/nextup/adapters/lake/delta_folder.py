@@ -14,6 +14,7 @@ from nextup.domain.errors import CorruptData, NextupError
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
+    from nextup.adapters.lake.hdfs_mirror import HdfsMirror
     from nextup.domain.tables import Table
 
 _LOG: Final = "_delta_log"
@@ -22,7 +23,9 @@ _LOG: Final = "_delta_log"
 class DeltaFolder:
     """`<root>/<prefix><layer>/<name>`, on local disk or behind a URL."""
 
-    def __init__(self, root: str, prefix: str) -> None:
+    def __init__(self, root: str, prefix: str, mirror: HdfsMirror | None = None) -> None:
+        """`mirror` is for a root that Polars cannot read."""
+        self._mirror = mirror
         path = root.removeprefix("file://")
         self.local = Path(path).absolute() if "://" not in path else None
         self._root = str(self.local) if self.local is not None else path.rstrip("/")
@@ -38,6 +41,15 @@ class DeltaFolder:
         if self.local is not None:
             with translated(f"The lake in {self._root}"):
                 Path(self.uri(table)).mkdir(parents=True, exist_ok=True)
+
+    def readable(self, delta: DeltaTable) -> DeltaTable:
+        """The table where Polars can read it."""
+        return delta if self._mirror is None else self._mirror.readable(delta)
+
+    def forget_copies(self, delta: DeltaTable) -> None:
+        """Remove what was copied of versions that are gone."""
+        if self._mirror is not None:
+            self._mirror.forget(delta)
 
     def absent(self, table: Table, delta: DeltaTable) -> list[str]:
         """Files of this version that are missing or cut short, which Polars would not survive.

@@ -23,6 +23,10 @@ class StatePacker:
         """All touches of a person, small and fast: they are packed anew with each event."""
         return self._touches_encoder.encode(touches)
 
+    def pack_touch(self, touch: Touch) -> bytes:
+        """One touch, as it lies among those of `pack_touches`."""
+        return self._touches_encoder.encode(touch)
+
     def unpack_touches(self, user_id: str, packed: bytes) -> list[Touch]:
         """The inverse of `pack_touches`. Raises CorruptData for anything else."""
         try:

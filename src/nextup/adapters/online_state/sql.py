@@ -40,6 +40,7 @@ from nextup.adapters.online_state.touches import (
 )
 from nextup.adapters.sql import IN_CHUNK, Id
 from nextup.adapters.sql_backup import SqlBackup
+from nextup.adapters.sql_schema import Schema
 from nextup.domain.events import to_microseconds
 from nextup.domain.tables import ITEM_ID, PARTITION, TOUCHES, TYPE, USER_ID
 
@@ -105,7 +106,7 @@ class SqlOnlineState(SqlBackup):
             Column("expires_at", BigInteger, nullable=False, index=True),
             Column("list", Text, nullable=False),
         )
-        database.create(metadata)
+        Schema(database, "online_state").prepare(metadata)
         self._make_slot()
 
     def position(self) -> Position:
@@ -178,18 +179,32 @@ class SqlOnlineState(SqlBackup):
 
     def save_served(self, served: ServedList, expires_at: datetime) -> None:
         """Keep a served list; the same token replaces. Some expired ones go in passing."""
-        row = {
-            "token": served.token,
-            USER_ID: served.user_id,
-            "expires_at": to_microseconds(expires_at),
-            "list": self._packer.pack_served(served),
+        self.save_many_served([(served, expires_at)])
+
+    def save_many_served(self, lists: Sequence[tuple[ServedList, datetime]]) -> None:
+        """Keep many in one transaction; of equal tokens the last counts."""
+        rows = {
+            served.token: {
+                "token": served.token,
+                USER_ID: served.user_id,
+                "expires_at": to_microseconds(expires_at),
+                "list": self._packer.pack_served(served),
+            }
+            for served, expires_at in lists
         }
+        if not rows:
+            return
         kept = self._served.c
-        put = self._database.insert(self._served).values(row)
-        expired = select(kept.token).where(kept.expires_at <= _now()).limit(EXPIRED_PER_SAVE)
+        put = self._database.insert(self._served)
+        names = (USER_ID, "expires_at", "list")
+        put = put.on_conflict_do_update(
+            index_elements=[kept.token], set_={name: put.excluded[name] for name in names}
+        )
+        limit = EXPIRED_PER_SAVE * len(rows)
+        expired = select(kept.token).where(kept.expires_at <= _now()).limit(limit)
         with self._database.begin() as connection:
             connection.execute(delete(self._served).where(kept.token.in_(expired)))
-            connection.execute(put.on_conflict_do_update(index_elements=[kept.token], set_=row))
+            connection.execute(put, list(rows.values()))
 
     def served(self, token: str) -> ServedList | None:
         """The list, unless it is unknown or has expired."""

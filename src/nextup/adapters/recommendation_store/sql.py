@@ -10,6 +10,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, func, sel
 from nextup.adapters.recommendation_store.packing import ListPacker, in_service, never_written
 from nextup.adapters.sql import Id
 from nextup.adapters.sql_backup import SqlBackup
+from nextup.adapters.sql_schema import Schema
 from nextup.domain.tables import USER_ID
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class SqlRecommendationStore(SqlBackup):
             Column("slot", Integer, primary_key=True, autoincrement=False),
             Column("generation", Id),
         )
-        database.create(metadata)
+        Schema(database, "recommendation_store").prepare(metadata)
         self._make_slot()
         upsert = database.insert(self._lists)
         self._put = upsert.on_conflict_do_update(

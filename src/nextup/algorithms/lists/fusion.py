@@ -7,10 +7,13 @@ model that does not propose an item gives it nothing.
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nextup.algorithms import native
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.evaluation.evaluate import rank_everyone
 from nextup.algorithms.lists.selection import BLOCK_BYTES, people_between
@@ -19,13 +22,15 @@ from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
     from nextup.algorithms.components import Fitted
     from nextup.algorithms.interactions import Interactions
 
-BLOCK = 8192  # people whose candidates are held at a time
+BLOCK = 4096  # people whose candidates are held at a time, by each worker
+MOST_WORKERS = 4  # each holds a block's candidates and its dense scores
 
 
 class Fused(NamedTuple):
@@ -71,19 +76,30 @@ def fuse_blocks(
     candidates: int,
     unwanted: NDArray[np.int64] | None = None,
 ) -> Iterator[Fused]:
-    """Like `fuse`, some people at a time, in order."""
+    """Like `fuse`, some people at a time, in order; the next ones are ranked meanwhile."""
     names = blended(models, weights)
     if not names:
         raise InvalidInput(
             "No model has a weight in the blend.", cure="Give one a weight in [blend]."
         )
-    for start in range(0, interactions.n_users, BLOCK):
+
+    def block(start: int) -> list[Fused]:
         people = people_between(interactions, start, min(start + BLOCK, interactions.n_users))
         proposals = [
             _shares(weights[name], rank_everyone(models[name], people, max(candidates, limit)))
             for name in names
         ]
-        yield from _blend(proposals, start, people, limit, unwanted)
+        return list(_blend(proposals, start, people, limit, unwanted))
+
+    workers = min(native.thread_count(0), MOST_WORKERS)
+    with ThreadPoolExecutor(workers, thread_name_prefix="nextup-fuse") as pool:
+        coming: deque[Future[list[Fused]]] = deque()
+        for start in range(0, interactions.n_users, BLOCK):
+            coming.append(pool.submit(block, start))
+            if len(coming) > workers:  # no more in memory than are being made
+                yield from coming.popleft().result()
+        while coming:
+            yield from coming.popleft().result()
 
 
 def blended(models: Mapping[str, Fitted], weights: Mapping[str, float]) -> tuple[str, ...]:

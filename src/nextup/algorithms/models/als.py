@@ -183,11 +183,8 @@ class _Alternation:
         gram = np.empty((fixed.shape[1], fixed.shape[1]), np.float32)
         native.kernels.gram(fixed, gram, self._threads)
         basis = np.zeros_like(gram)  # leaves the padding alone
-        inner = slice(self._factors)
         spectrum = np.zeros(len(gram), np.float32)
-        values, vectors = np.linalg.eigh(gram[inner, inner].astype(np.float64))
-        spectrum[inner] = np.maximum(values[::-1], 0)
-        basis[inner, inner] = vectors[:, ::-1]  # largest first
+        native.kernels.diagonalise(gram, self._factors, basis, spectrum)
         native.kernels.rotate(basis, self.items, self._threads)
         native.kernels.rotate(basis, self.users, self._threads)
         return spectrum

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from nextup.algorithms.interactions import History, Interactions
 
 WORD = re.compile(r"\w+")
+FREQUENT_SHARE = 0.005  # of the items; a term that more of them have counts as frequent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +110,16 @@ class Content:
         return ContentModel(terms, Emphasis(weighted=self.weighted))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class _TermsByFrequency(NamedTuple):
+    """The transposed term matrix in two parts."""
+
+    frequent: NDArray[np.int64]  # which terms
+    rare: NDArray[np.int64]
+    dense: NDArray[np.float32]  # (frequent terms, n_items)
+    sparse: sparse.csr_array  # (rare terms, n_items)
+
+
+@dataclass(frozen=True, eq=False)  # without slots: it keeps what ranking for everybody derives
 class ContentModel:
     """Scores are cosines to the history's items, added up; an empty history scores 0."""
 
@@ -130,8 +141,27 @@ class ContentModel:
 
     def score_many(self, interactions: Interactions) -> NDArray[np.float32]:
         """The same for many people, (n_users, n_items)."""
-        profiles = (self.emphasis.matrix(interactions) @ self.terms).toarray()
-        return np.ascontiguousarray((self.terms @ profiles.T).T, np.float32)
+        profiles = sparse.csr_array(self.emphasis.matrix(interactions) @ self.terms)
+        terms = self._terms_by_frequency
+        scores = np.asarray(profiles[:, terms.frequent].toarray() @ terms.dense, np.float32)
+        few = profiles[:, terms.rare] @ terms.sparse
+        rows = np.repeat(np.arange(few.shape[0]), np.diff(few.indptr))
+        scores[rows, few.indices] += few.data  # each place occurs once
+        return scores
+
+    @cached_property
+    def _terms_by_frequency(self) -> _TermsByFrequency:
+        """Terms of many items as a dense matrix, which BLAS multiplies; a sparse product of them
+        would fill every score again and again. The many terms of few items stay sparse."""
+        having = np.bincount(self.terms.indices, minlength=self.terms.shape[1])
+        often = having > FREQUENT_SHARE * self.n_items
+        frequent, rare = np.flatnonzero(often), np.flatnonzero(~often)
+        return _TermsByFrequency(
+            frequent,
+            rare,
+            np.ascontiguousarray(self.terms[:, frequent].toarray().T, np.float32),
+            sparse.csr_array(self.terms[:, rare].T),
+        )
 
     def rank(self, interactions: Interactions, limit: int, *, exclude_seen: bool = True) -> Ranking:
         """The items most like each person's own."""

@@ -1,7 +1,7 @@
 """Which kernels do the work: the compiled ones, or their NumPy twins where there are none.
 
 Chosen once, at import. `NEXTUP_NATIVE=0` forces the twins; `avx2` or `plain` asks the compiled
-kernels for a narrower instruction set than the CPU's widest.
+kernels for a narrower instruction set than the CPU's widest, `avx512` for one without VNNI.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nextup.algorithms.native import twins
 if TYPE_CHECKING:
     from nextup.algorithms.native.interface import Kernels
 
-Backend = Literal["avx512", "avx2", "plain", "numpy"]
+Backend = Literal["avx512", "avx2", "neon", "plain", "numpy"]
 
 
 def compiled() -> Kernels | None:

@@ -34,7 +34,7 @@ class Kernels(Protocol):
     """One implementation of all kernels. Arguments are positional."""
 
     def instruction_set(self) -> str:
-        """What the kernels were compiled for: avx512, avx2 or plain; numpy for the twins."""
+        """What the kernels were compiled for: avx512, avx2, neon or plain; numpy: twins."""
         ...
 
     def transpose(
@@ -100,6 +100,17 @@ class Kernels(Protocol):
         /,
     ) -> None:
         """vectors' vectors, the same for any number of threads."""
+        ...
+
+    def diagonalise(
+        self,
+        products: Floats,  # (width, width) symmetric
+        size: int,  # so many of its rows and columns count
+        basis: Floats,  # (width, width) out: eigenvectors as columns, what is padding untouched
+        values: Floats,  # (width,) out: their eigenvalues, the largest first, none below 0
+        /,
+    ) -> None:
+        """The basis in which a Gram matrix is diagonal."""
         ...
 
     def rotate(

@@ -39,9 +39,10 @@ struct RowSystems {
 struct RankTask {
     const float* queries;  // (n_queries, width)
     std::int64_t n_queries;
-    const float* items;    // (n_items, width), by descending norm
-    const float* norms;    // (n_items), descending
-    const std::int32_t* ids;  // (n_items): what each row of `items` is called
+    const float* items;    // (n_rows, width)
+    std::int64_t n_rows;
+    const float* norms;    // (n_items) of the candidates, descending
+    const std::int32_t* ids;  // (n_items) the candidates' rows of `items`
     std::int64_t n_items;
     int width;
     Sparse excluded;       // by query; ids ascend within a row; values unused
@@ -72,6 +73,8 @@ struct Kernels {
     void (*rank)(const RankTask&, std::int32_t* items, float* scores, int threads);
     // V^T V, (width, width); V B in V's place; V q, for V with `rows` rows.
     void (*gram)(const float* vectors, std::int64_t rows, int width, float* products, int threads);
+    // The first `size` rows and columns of a Gram matrix: its eigenvectors as the basis' columns.
+    void (*diagonalise)(const float* products, int width, int size, float* basis, float* values);
     void (*rotate)(float* vectors, std::int64_t rows, int width, const float* basis, int threads);
     void (*score)(const float* vectors, std::int64_t rows, int width, const float* query,
                   float* scores, int threads);

@@ -14,16 +14,20 @@
 #define NEXTUP_ISA avx2
 #define NEXTUP_LANES 8
 #define NEXTUP_TILE_PEOPLE 4
+#define NEXTUP_BYTES 2
 #include "lanes.hpp"
 #include "vectors.hpp"
 #include "solve_rows.hpp"
 #include "dense.hpp"
+#include "diagonal.hpp"
+#include "codes.hpp"
+#include "shortlist.hpp"
 #include "rank.hpp"
 
 namespace native::avx2 {
 
 const Kernels& kernels() {
-    static const Kernels table{"avx2", solve_rows, rank, gram, rotate, score};
+    static const Kernels table{"avx2", solve_rows, rank, gram, diagonalise, rotate, score};
     return table;
 }
 

@@ -14,16 +14,20 @@
 #define NEXTUP_ISA avx512
 #define NEXTUP_LANES 16
 #define NEXTUP_TILE_PEOPLE 8
+#define NEXTUP_BYTES 3
 #include "lanes.hpp"
 #include "vectors.hpp"
 #include "solve_rows.hpp"
 #include "dense.hpp"
+#include "diagonal.hpp"
+#include "codes.hpp"
+#include "shortlist.hpp"
 #include "rank.hpp"
 
 namespace native::avx512 {
 
 const Kernels& kernels() {
-    static const Kernels table{"avx512", solve_rows, rank, gram, rotate, score};
+    static const Kernels table{"avx512", solve_rows, rank, gram, diagonalise, rotate, score};
     return table;
 }
 

@@ -9,12 +9,15 @@
 #include "vectors.hpp"
 #include "solve_rows.hpp"
 #include "dense.hpp"
+#include "diagonal.hpp"
+#include "codes.hpp"
+#include "shortlist.hpp"
 #include "rank.hpp"
 
 namespace native::plain {
 
 const Kernels& kernels() {
-    static const Kernels table{"plain", solve_rows, rank, gram, rotate, score};
+    static const Kernels table{"plain", solve_rows, rank, gram, diagonalise, rotate, score};
     return table;
 }
 

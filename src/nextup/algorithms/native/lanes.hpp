@@ -50,9 +50,9 @@ inline Lanes sum_each(Lanes (&rows)[W]) {
 
 // Bit r is set where lane r is not below the limit.
 inline unsigned not_below(Lanes lanes, float limit) {
-#if defined(__AVX512F__) && NEXTUP_LANES == 16
+#if NEXTUP_LANES == 16
     return _mm512_cmp_ps_mask((__m512)lanes, _mm512_set1_ps(limit), _CMP_GE_OQ);
-#elif defined(__AVX__) && NEXTUP_LANES == 8
+#elif NEXTUP_LANES == 8
     return _mm256_movemask_ps(
         _mm256_cmp_ps((__m256)lanes, _mm256_set1_ps(limit), _CMP_GE_OQ));
 #else
@@ -60,6 +60,27 @@ inline unsigned not_below(Lanes lanes, float limit) {
     for (int i = 0; i < W; ++i) mask |= unsigned(lanes[i] >= limit) << i;
     return mask;
 #endif
+}
+
+typedef std::int32_t Ints __attribute__((vector_size(W * sizeof(std::int32_t))));
+
+inline unsigned not_below(Ints lanes, std::int32_t limit) {
+#if NEXTUP_LANES == 16
+    return _mm512_cmpge_epi32_mask((__m512i)lanes, _mm512_set1_epi32(limit));
+#elif NEXTUP_LANES == 8
+    const Ints reached = lanes >= limit;
+    return unsigned(_mm256_movemask_ps((__m256)reached));
+#else
+    unsigned mask = 0;
+    for (int i = 0; i < W; ++i) mask |= unsigned(lanes[i] >= limit) << i;
+    return mask;
+#endif
+}
+
+// Bit r is set where lane r is neither infinite nor NaN.
+inline unsigned is_finite(Lanes lanes) {
+    constexpr float most = 3.4028235e38f;
+    return not_below(lanes, -most) & not_below(-lanes, -most);
 }
 
 template <int H>

@@ -198,6 +198,19 @@ PyObject* gram(Arguments a) {
     return nullptr;
 }
 
+PyObject* diagonalise(Arguments a) {
+    const Array<float> products(a[0], "products");
+    const int size = int(whole(a[1]));
+    const Output<float> basis(a[2], "basis"), values(a[3], "values");
+    const int width = width_of(products);
+    require(products.rows() == width && basis.rows() == width && basis.columns() == width &&
+                values.size() == width && size > 0 && size <= width,
+            "the arrays' shapes do not fit together");
+    const Released gil;
+    best_kernels().diagonalise(products.data(), width, size, basis.data(), values.data());
+    return nullptr;
+}
+
 PyObject* rotate(Arguments a) {
     const Array<float> basis(a[0], "basis");
     const Output<float> vectors(a[1], "vectors");
@@ -236,8 +249,8 @@ PyObject* rank(Arguments a) {
             "the arrays' shapes do not fit together");
     require_in_range(ids.data(), ids.size(), items.rows());
     const Released gil;
-    best_kernels().rank({queries.data(), queries.rows(), items.data(), norms.data(), ids.data(),
-                         ids.size(), width, checked(indptr, excluded, nullptr, items.rows()),
+    best_kernels().rank({queries.data(), queries.rows(), items.data(), items.rows(), norms.data(),
+                         ids.data(), ids.size(), width, checked(indptr, excluded, nullptr, items.rows()),
                          int(limit)},
                         best_items.data(), best_scores.data(), threads);
     return nullptr;
@@ -341,6 +354,7 @@ PyMethodDef methods[] = {
     method<solve_rows, 14>("solve_rows"),
     method<solve_row, 9>("solve_row"),
     method<gram, 3>("gram"),
+    method<diagonalise, 4>("diagonalise"),
     method<rotate, 3>("rotate"),
     method<score, 4>("score"),
     method<rank, 9>("rank"),

@@ -183,6 +183,14 @@ def gram(vectors: Floats, products: Floats, _threads: int) -> None:
     np.matmul(vectors.T, vectors, out=products)
 
 
+def diagonalise(products: Floats, size: int, basis: Floats, values: Floats) -> None:
+    """LAPACK's way; a vector's sign is nobody's."""
+    inner = slice(size)
+    ascending, vectors = np.linalg.eigh(products[inner, inner].astype(np.float64))
+    values[inner] = np.maximum(ascending[::-1], 0)
+    basis[inner, inner] = vectors[:, ::-1]
+
+
 def rotate(basis: Floats, vectors: Floats, _threads: int) -> None:
     """In blocks, so that no second matrix is needed."""
     size = max(1, BLOCK_FLOATS // vectors.shape[1])

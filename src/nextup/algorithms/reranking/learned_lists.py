@@ -131,9 +131,8 @@ def _order(
     head = Candidates(
         candidates.items[:, :pool], candidates.shares[..., :pool], candidates.places[..., :pool]
     )
-    features = ranker.features.of(head, people, ranker.statistics, moment)
     active = np.diff(people.indptr) > 0
-    order[active, :pool] = ranker.rerank(head, features).order[active]
+    order[active, :pool] = ranker.order(head, people, moment)[active]
     return order
 
 

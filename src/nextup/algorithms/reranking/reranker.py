@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nextup.algorithms.evaluation.statistics import Difference
+    from nextup.algorithms.interactions import Interactions
     from nextup.algorithms.reranking.candidates import Candidates
     from nextup.algorithms.reranking.examples import Examples
 
@@ -250,6 +251,17 @@ class FittedReranker:
             booster = _lightgbm().Booster(model_str=self.text)
             return np.asarray(booster.predict(features), np.float64)  # the same to the last bit
         return trees.score(features)
+
+    def order(self, candidates: Candidates, people: Interactions, moment: int) -> NDArray[np.int64]:
+        """Each person's candidates from the best on, (people, width), as `rerank` orders them.
+
+        Learned weights ask for nothing but the shares, so nothing else is computed for them.
+        """
+        if self.base is None or self.trees is not None:
+            features = self.features.of(candidates, people, self.statistics, moment)
+            return self.rerank(candidates, features).order
+        scores = np.where(candidates.real, added(candidates.shares, self.base), -np.inf)
+        return np.argsort(-scores, axis=1, kind="stable")
 
     def rerank(self, candidates: Candidates, features: NDArray[np.float32]) -> Reranked:
         """Bring each person's candidates, looked at by `RankingFeatures.of`, into order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -104,26 +104,43 @@ class ItemTraits:
         has = (traits >= 0) & known[..., None]
         where = (np.arange(people.n_users)[:, None, None], traits)
         values = np.where(has, self.values[item], 0)
+        held = self._held(people)
         for place, emphasis in enumerate(EMPHASES):
-            liked = self._profiles(people, emphasis)[where]
+            liked = self._profiles(people, emphasis, held)[where]
             out[..., place] = np.einsum("uwm,uwm->uw", liked, values)
-        newest = np.where(has, self._last_touched(people)[where], NEVER_AT).max(axis=2)
+        newest = np.where(has, self._last_touched(people, held)[where], NEVER_AT).max(axis=2)
         out[..., 2] = days_between(newest, at[:, None])
 
-    def _profiles(self, people: Interactions, emphasis: Emphasis) -> Floats:
+    def _held(self, people: Interactions) -> _Held:
+        owned = self.owned[people.items]  # (nnz, most)
+        touch, place = np.nonzero(owned >= 0)
+        cell = people.users()[touch] * self.unit.shape[1] + owned[touch, place]
+        return _Held(touch, cell, self.values[people.items[touch], place])
+
+    def _profiles(self, people: Interactions, emphasis: Emphasis, held: _Held) -> Floats:
         """What each person's history is about, (people, traits), rows of length 1 or 0."""
-        profile = np.asarray((emphasis.matrix(people) @ self.unit).toarray(), np.float32)
+        shape = (people.n_users, self.unit.shape[1])
+        counts = emphasis.of_everybody(people)[held.touch] * held.value
+        # a sparse product would take longer to set up than one person's profile takes
+        flat = np.bincount(held.cell, counts, shape[0] * shape[1])
+        profile = np.asarray(flat.reshape(shape), np.float32)
         norm = np.sqrt(np.einsum("ut,ut->u", profile, profile))
         profile /= np.maximum(norm, np.float32(1e-12))[:, None]
         return profile
 
-    def _last_touched(self, people: Interactions) -> Times:
+    def _last_touched(self, people: Interactions, held: _Held) -> Times:
         """When each person last touched an item with each trait, (people, traits)."""
-        owned = self.owned[people.items]  # (nnz, most)
-        touch, place = np.nonzero(owned >= 0)
         last = np.full((people.n_users, self.unit.shape[1]), NEVER_AT, np.int64)
-        np.maximum.at(last, (people.users()[touch], owned[touch, place]), people.times[touch])
+        np.maximum.at(last.ravel(), held.cell, people.times[held.touch])
         return last
+
+
+class _Held(NamedTuple):
+    """Every trait of every touched item, one after the other."""
+
+    touch: NDArray[np.int64]  # which touch
+    cell: NDArray[np.int64]  # user * n_traits + trait
+    value: Floats  # of the item's row
 
 
 def days_between(earlier: Times, later: Times) -> NDArray[np.float64]:

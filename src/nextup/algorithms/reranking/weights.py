@@ -70,12 +70,13 @@ def question_ndcg(
     scores: NDArray[np.floating], examples: Examples, cutoff: int
 ) -> NDArray[np.float64]:
     """Each question's NDCG, (questions,); right answers that nobody proposed count as missed."""
-    question = np.repeat(np.arange(len(examples.sizes)), examples.sizes)
-    order = np.lexsort((-scores, question))  # stable, so equal scores stay in the blend's order
-    place = np.arange(len(order)) - examples.starts[question]
+    width = int(examples.sizes.max(initial=0))
+    behind = np.arange(width) >= examples.sizes[:, None]  # (questions, width) no candidate
+    laid, right = np.full(behind.shape, np.inf), np.zeros(behind.shape, np.bool_)
+    laid[~behind], right[~behind] = -scores, examples.labels
+    order = np.argsort(laid, axis=1, kind="stable")[:, :cutoff]  # ties stay in the blend's order
     discount = 1.0 / np.log2(np.arange(2, cutoff + 2))
-    gained = examples.labels[order] & (place < cutoff)
-    gain = np.bincount(question[gained], discount[place[gained]], minlength=len(examples.sizes))
+    gain = np.take_along_axis(right, order, axis=1) @ discount[: order.shape[1]]
     ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(examples.wanted, cutoff)]
     return np.asarray(gain / np.maximum(ideal, 1e-12), np.float64)
 

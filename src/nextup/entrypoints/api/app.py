@@ -3,28 +3,64 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from nextup import __version__
-from nextup.entrypoints.api import docs, health, items, recommendations, users
+from nextup.domain.clients import Scope
+from nextup.entrypoints.api import (
+    clients,
+    docs,
+    health,
+    items,
+    operations,
+    operations_data,
+    operations_lists,
+    recommendations,
+    rerank,
+    shelves,
+    users,
+)
+from nextup.entrypoints.api.access import Doors, with_security
+from nextup.entrypoints.api.delivery import Delivery
 from nextup.entrypoints.api.edge import Edge
 from nextup.entrypoints.api.events import event_router
+from nextup.entrypoints.api.examples import with_examples
+from nextup.entrypoints.api.hot import Hot
 from nextup.entrypoints.api.metrics import Metrics
+from nextup.entrypoints.api.overload import Overload
+from nextup.entrypoints.api.paths import WholeIds
 from nextup.entrypoints.api.problems import install_problems, with_problem_types
+from nextup.entrypoints.api.pulse import Pulse
+from nextup.entrypoints.api.requests import Requests
+from nextup.entrypoints.api.tracing import Tracing
+from nextup.entrypoints.api.vital_signs import VitalSigns
+from nextup.services.access.accounts import Accounts
+from nextup.services.access.guard import Guard
+from nextup.services.access.tenants import Tenants
+from nextup.services.operating.clicks import Clicks
+from nextup.services.patience import PatientPorts
 from nextup.services.serving import Serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from nextup.services.serving import ServingPorts
+    from nextup.domain.events import LogRow
+    from nextup.services.access.tenants import DeploymentPorts
+    from nextup.services.recommending.changes import Changes
+    from nextup.services.serving import Duty, ServingPorts
 
 ABOUT = (
     "Send what people do; get what each person should see next, and why. "
     "Errors are problem documents (RFC 9457) that say what to do."
 )
+
+
+CORS_SECONDS = 600  # that a browser remembers what it may do
 
 
 class _App(FastAPI):
@@ -33,23 +69,46 @@ class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
-            self.openapi_schema = with_problem_types(super().openapi())
+            document = with_examples(with_problem_types(super().openapi()))
+            self.openapi_schema = with_security(document, self.state.needed)
         return self.openapi_schema
 
 
-def create_app(ports: ServingPorts) -> FastAPI:
+def create_app(
+    ports: DeploymentPorts,
+    *,
+    changes: Changes | None = None,
+    duties: Callable[[str], Duty] | None = None,
+) -> FastAPI:
     """The app. Its background work runs between start-up and shutdown; the platform is the
-    caller's to close."""
+    caller's to close, those of other tenants are opened and closed here. For one of several
+    workers, `changes` is what they share, and `duties` gives each tenant's duty by its name."""
+    ports = cast("DeploymentPorts", PatientPorts(ports))
     settings = ports.settings
     metrics = Metrics()
-    serving = Serving(ports, on_applied=metrics.observe_applied, on_outcome=metrics.count_outcome)
-    metrics.follow_model(lambda: serving.watcher.current().created_at)
+    guard = Guard(ports.clients, settings)
+    clicks: list[Clicks] = []
+    tenants = Tenants(
+        ports, lambda ports: _serving(ports, metrics, clicks, changes=changes, duties=duties)
+    )
+    metrics.follow_model(lambda: tenants.own.watcher.current().created_at)
+    pulse = Pulse(metrics, lambda: _settle(clicks))
+    vitals = VitalSigns(ports, metrics)
+    tracing = Tracing(settings.telemetry) if settings.telemetry.endpoint else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await run_sync(serving.start)
+        await run_sync(tenants.start)
+        guard.start()
+        pulse.start()
+        vitals.start()
         yield
-        await run_sync(serving.stop)
+        await run_sync(vitals.stop)
+        await run_sync(pulse.stop)
+        await run_sync(guard.stop)
+        await run_sync(tenants.stop)
+        if tracing is not None:
+            await run_sync(tracing.close)
 
     app = _App(
         title="Nextup",
@@ -58,14 +117,76 @@ def create_app(ports: ServingPorts) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # the stock pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # an id may end in a slash
     )
-    app.state.serving = serving
+    app.state.guard = guard
+    app.state.tenants = tenants
+    app.state.accounts = Accounts(ports.clients, settings)
+    app.state.hashing = CapacityLimiter(clients.HASHING)
     app.state.metrics = metrics
+    app.state.pulse = pulse
+    app.state.vitals = vitals
     install_problems(app)
-    app.include_router(health.router)
-    app.include_router(docs.router)
-    app.include_router(event_router(settings.contracts, settings.server.max_batch))
-    for part in (recommendations, items, users):
-        app.include_router(part.router)
-    app.add_middleware(Edge, metrics=metrics, max_body_bytes=settings.server.max_body_bytes)
+    doors = Doors(app)
+    doors.include_public(health.router)
+    doors.include_public(docs.router)
+    doors.include_public(clients.token_router)
+    for part in (recommendations, rerank, shelves):  # some are asked by POST, and change nothing
+        doors.include(part.router, Scope.READ)
+    doors.include(event_router(settings.contracts, settings.server.max_batch), Scope.WRITE)
+    for part in (items, users):
+        doors.include(part.router, Scope.READ, Scope.WRITE)
+    for part in (operations, operations_data, operations_lists):
+        doors.include(part.router, Scope.OPERATE)
+    doors.include(clients.router, Scope.ADMIN)
+    app.state.needed = doors.needed
+    app.add_middleware(Delivery, compress_bytes=settings.server.compress_bytes)
+    app.add_middleware(WholeIds)
+    if settings.server.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.server.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE", "PATCH"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "etag", "retry-after"],
+            max_age=CORS_SECONDS,
+        )
+    app.add_middleware(Requests, logged=settings.logs.requests, tracing=tracing)
+    app.add_middleware(
+        Edge,
+        metrics=metrics,
+        max_body_bytes=settings.server.max_body_bytes,
+        hot=None if settings.logs.requests or tracing else Hot(guard, tenants, metrics),
+        overload=Overload(settings.server.max_in_flight, settings.server.max_wait_seconds),
+    )
     return app
+
+
+def _settle(clicks: list[Clicks]) -> None:
+    for one in clicks:
+        one.settle()
+
+
+def _serving(
+    ports: ServingPorts,
+    metrics: Metrics,
+    clicks: list[Clicks],
+    *,
+    changes: Changes | None,
+    duties: Callable[[str], Duty] | None,
+) -> Serving:
+    """A tenant's, watched: what it takes in and what counts is measured, and so are its clicks."""
+    theirs = Clicks(lambda: ports.online_state, metrics.count_click)
+    clicks.append(theirs)
+
+    def applied(rows: Sequence[LogRow]) -> None:
+        metrics.observe_applied(rows)
+        theirs.note(rows)
+
+    return Serving(
+        ports,
+        on_applied=applied,
+        on_outcome=metrics.count_outcome,
+        changes=changes,
+        duty=duties(ports.settings.tenant) if duties is not None else None,
+    )

@@ -21,6 +21,14 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=NO_CONTROL)]
 Text = Annotated[str, Field(max_length=1_000, pattern=NO_CONTROL)]
+Condition = Annotated[
+    str,
+    Field(
+        max_length=2_000,
+        description="Only items that fulfil this; see the guide's page on filters.",
+        examples=['kind = "film" and year >= 1990 and genre in ["Horror", "Comedy"]'],
+    ),
+]
 Word = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL)]
 
 
@@ -112,7 +120,10 @@ class Place(BaseModel):
     year: int | None = None
     genres: tuple[str, ...] = ()
     source: str = Field(description="The source that contributed most.")
-    sources: dict[str, float] = Field(description="Each source's part of the score.")
+    sources: dict[str, float] = Field(
+        description="Each source's part of the score; `reranker` is what a learned order added "
+        "or, below zero, took."
+    )
     because: list[Reason] = []
     rules: tuple[str, ...] = ()
 
@@ -174,8 +185,18 @@ class AnonymousRequest(Body):
     diversity: float | None = Field(None, ge=0, le=1)
     explain: bool = True
 
+    filter: Condition = ""
+
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"history": ["film-1", "film-2"], "limit": 5}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "history": ["film-1", {"item_id": "film-2", "type": "rating", "value": 4.5}],
+                    "limit": 5,
+                    "filter": 'kind = "film" and year >= 1990',
+                }
+            ]
+        }
     )
 
 
@@ -186,10 +207,27 @@ class ItemBody(Body):
     title: Text = ""
     year: int | None = Field(None, ge=-10_000, le=10_000)
     genres: list[Word] = Field([], max_length=50)
-    makers: list[Word] = Field([], max_length=200)
+    makers: list[Word] = Field([], max_length=200, description="Directors, authors.")
     keywords: list[Word] = Field([], max_length=200)
-    available: bool = True
-    attributes: Annotated[dict[str, Any], AfterValidator(plain)] = {}
+    available: bool = Field(True, description="Otherwise it is known, and never recommended.")
+    attributes: Annotated[dict[str, Any], AfterValidator(plain)] = Field(
+        {}, description="Whatever else you keep; filters can ask for it."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "kind": "film",
+                    "title": "Alien",
+                    "year": 1979,
+                    "genres": ["Horror", "Science Fiction"],
+                    "makers": ["Ridley Scott"],
+                    "attributes": {"country": "UK", "minutes": 117},
+                }
+            ]
+        }
+    )
 
     def item(self, item_id: str) -> Item:
         """The item under its id."""
@@ -213,9 +251,19 @@ class NamedItemBody(ItemBody):
 
 
 class ItemsBody(Body):
-    """Many items; all are kept, or none."""
+    """Many items, each judged by itself."""
 
-    items: list[NamedItemBody] = Field(min_length=1)
+    items: list[Any] = Field(
+        min_length=1, description="Each an object as in PUT /v1/items/{item_id}, with its item_id."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"items": [{"item_id": "film-1", "kind": "film", "title": "Alien", "year": 1979}]}
+            ]
+        }
+    )
 
 
 class ItemAnswer(BaseModel):
@@ -251,30 +299,25 @@ class ItemsAnswer(BaseModel):
     """Items that were found."""
 
     items: list[ItemAnswer]
+    next_cursor: str | None = Field(None, description="Give it back as `cursor`.")
+    next: str | None = Field(None, description="A link to the following page.")
+
+
+class ItemRow(BaseModel):
+    """What became of one item of a batch."""
+
+    row: int
+    status: Literal["kept", "rejected"]
+    item_id: str | None = None
+    reason: str | None = Field(None, description="The field that does not fit, and why.")
 
 
 class ItemsPut(BaseModel):
-    """How many items were inserted or replaced."""
+    """What became of each item; the counts add up to the rows sent."""
 
-    items: int
-
-
-class Act(BaseModel):
-    """Something that a person did."""
-
-    item_id: str
-    title: str
-    type: str
-    value: float | None
-    occurred_at: datetime
-
-
-class HistoryAnswer(BaseModel):
-    """What a person did, the latest first."""
-
-    user_id: str
-    history: list[Act]
-    next: str | None = Field(description="A link to what came before.")
+    items: int = Field(description="Inserted or replaced.")
+    rejected: int
+    rows: list[ItemRow]
 
 
 class BackendAnswer(BaseModel):

@@ -1,27 +1,34 @@
-"""The outermost layer: request ids, a limit for bodies, latencies, and the last resort."""
+"""The outermost layer: request ids, limits for bodies and for load, latencies, the last resort."""
 
 from __future__ import annotations
 
 import logging
 import re
 import secrets
+from math import ceil
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from nextup.entrypoints.api.hot import Asked, Keeping
 from nextup.entrypoints.api.problems import problem
+from nextup.services.recommending.answers import Answer as Given
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from nextup.entrypoints.api.hot import Hot
     from nextup.entrypoints.api.metrics import Metrics
+    from nextup.entrypoints.api.overload import Overload
 
 log = logging.getLogger(__name__)
 
 HEADER = b"x-request-id"
 ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 UNMATCHED = "unmatched"  # the handler of paths that do not exist: their number has no bound
+WATCHED = {"/healthz", "/readyz", "/metrics"}  # are asked most when there is too much to do
 CLOSE = {"Connection": "close"}  # the rest of a refused body is not read
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"}
 
@@ -29,8 +36,19 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"}
 class Edge:
     """Wraps the app. Nothing that happens inside it leaves as anything but an answer."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        max_body_bytes: int,
+        hot: Hot | None = None,
+        overload: Overload | None = None,
+    ) -> None:
+        """`hot` answers some requests before the app; `overload` bounds how many the app gets."""
         self._app = app
+        self._hot = hot
+        self._overload = overload
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._refusal = f"The body is larger than {max_body_bytes} bytes."
@@ -41,17 +59,51 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
+        hot = self._hot
+        found = hot.find(scope) if hot is not None else None
+        if hot is not None and isinstance(found, Given):
+            await hot.send(found, (HEADER, _request_id(scope)), send)
+            hot.count(found, perf_counter() - started)
+            return
         answer = _Answer(send, scope)
         try:
-            if _declared_length(scope) > self._max_body_bytes:
-                await self._refuse_body(scope, receive, answer)
-            else:
-                await self._app(scope, self._limited(receive), answer.send)
+            asked = found if isinstance(found, Asked) else None
+            await self._accepted(scope, receive, answer, asked)
+        except ClientDisconnect:
+            log.info("request %s was given up by its client", scope["request_id"])
         except Exception:
             log.exception("request %s failed", scope["request_id"])
             await _answer_failure(scope, receive, answer)
         finally:
             self._measure(scope, answer.status, perf_counter() - started)
+
+    async def _accepted(
+        self, scope: Scope, receive: Receive, answer: _Answer, asked: Asked | None
+    ) -> None:
+        if _declared_length(scope) > self._max_body_bytes:
+            await self._refuse_body(scope, receive, answer)
+            return
+        if self._overload is None or scope["path"] in WATCHED:
+            await self._app(scope, self._limited(receive), answer.send)
+            return
+        if not self._overload.enter():
+            await self._shed(scope, receive, answer, self._overload.wait())
+            return
+        send = answer.send if asked is None else Keeping(asked, answer.send).send
+        try:
+            await self._app(scope, self._limited(receive), send)
+        finally:
+            self._overload.leave()
+
+    async def _shed(self, scope: Scope, receive: Receive, answer: _Answer, wait: float) -> None:
+        refusal = problem(
+            503,
+            "More is asked than this server can answer in time.",
+            cure="Try again as late as Retry-After says; ask less at once.",
+            request_id=scope["request_id"],
+            headers={"Retry-After": str(max(1, ceil(wait)))},
+        )
+        await refusal(scope, receive, answer.send)
 
     def _limited(self, receive: Receive) -> Receive:
         left = self._max_body_bytes

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import EventType
-from nextup.entrypoints.api.access import Services
+from nextup.entrypoints.api.access import Asking, Services
 from nextup.entrypoints.api.bodies import BatchAccepted, EventAccepted, EventRow
+from nextup.entrypoints.api.idempotency import Key, named
 from nextup.entrypoints.api.problems import problem, problems, request_id
 from nextup.services.event_schemas import event_schema
 from nextup.services.intake import Fate, Outcome
@@ -34,11 +35,16 @@ def event_router(contracts: Contracts, max_batch: int) -> APIRouter:
         openapi_extra=_body(one, EXAMPLE),
         summary="Send one event",
     )
-    async def post_event(request: Request, services: Services) -> Response:
+    async def post_event(
+        request: Request, services: Services, caller: Asking, key: Key = None
+    ) -> Response:
         """Durable when answered, and counted in that person's next answer. The same `event_id`
         twice is one event. What breaks the contract is a 422 and goes to quarantine."""
         try:
-            outcome = await run_sync(services.intake.take, await request.body())
+            record: object = await request.body()
+            if key is not None:
+                (record,) = named([_decoded(await request.body())], caller.client_id, key)
+            outcome = await run_sync(services.intake.take, record)
         except RecursionError as error:
             raise _too_deep() from error
         if outcome.fate is Fate.REJECTED:
@@ -54,9 +60,12 @@ def event_router(contracts: Contracts, max_batch: int) -> APIRouter:
         openapi_extra=_body(many, [EXAMPLE]),
         summary="Send many events",
     )
-    async def post_events(request: Request, services: Services) -> Response:
+    async def post_events(
+        request: Request, services: Services, caller: Asking, key: Key = None
+    ) -> Response:
         """One result per row: good rows are kept, bad ones go to quarantine with their rule."""
-        records = _rows(_decoded(await request.body()), max_batch)
+        rows = _rows(_decoded(await request.body()), max_batch)
+        records = named(rows, caller.client_id, key)
         outcomes = await run_sync(services.intake.take_many, records)
         return Response(_summary(outcomes), 202, media_type="application/json")
 
@@ -71,7 +80,7 @@ def _body(schema: dict[str, Any], example: object) -> dict[str, Any]:
 def _decoded(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _decoded_leniently(body)
     except RecursionError as error:
         raise _too_deep() from error

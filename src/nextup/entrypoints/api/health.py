@@ -1,28 +1,14 @@
 """Is it alive, can it work, and how is it doing?"""
 
-from collections.abc import Callable
-from time import perf_counter
-
 from fastapi import APIRouter, Response
 
-from nextup.domain.errors import NextupError
-from nextup.entrypoints.api.access import Measured, Services
+from nextup.entrypoints.api.access import Measured, OwnServices
 from nextup.entrypoints.api.bodies import BackendAnswer, Readiness
 from nextup.entrypoints.api.metrics import MEDIA_TYPE
-from nextup.services.artifacts import FOLDER as MODELS
+from nextup.services.operating.vitals import QUESTIONS, ask
 from nextup.services.serving import ServingPorts
 
 router = APIRouter(tags=["health"])
-
-QUESTIONS: dict[str, Callable[[ServingPorts], object]] = {
-    "event_log": lambda ports: ports.event_log.head(),
-    "catalog": lambda ports: ports.catalog.item(""),
-    "online_state": lambda ports: ports.online_state.position(),
-    "recommendation_store": lambda ports: ports.recommendation_store.current(),
-    "control": lambda ports: ports.control.current_model(),
-    "files": lambda ports: ports.files.exists(MODELS),
-}
-"""For each backend the cheapest question that it can only answer when it works."""
 
 NEEDED = {"event_log", "catalog"}  # without the others answers get simpler, and still come
 
@@ -39,7 +25,7 @@ def get_health() -> dict[str, str]:
     responses={503: {"model": Readiness, "description": "Events cannot be taken in."}},
     summary="Does each backend answer?",
 )
-def get_readiness(services: Services, metrics: Measured, response: Response) -> Readiness:
+def get_readiness(services: OwnServices, metrics: Measured, response: Response) -> Readiness:
     """Each backend by name. 503 when one is down that events need; when another one is down
     answers are degraded, and said to be."""
     backends = {port: _asked(port, services.ports) for port in QUESTIONS}
@@ -63,10 +49,5 @@ def get_metrics(metrics: Measured) -> Response:
 
 
 def _asked(port: str, ports: ServingPorts) -> BackendAnswer:
-    started = perf_counter()
-    detail = ""
-    try:
-        QUESTIONS[port](ports)
-    except NextupError as error:
-        detail = str(error)
-    return BackendAnswer(ok=not detail, seconds=round(perf_counter() - started, 6), detail=detail)
+    found = ask(port, ports)
+    return BackendAnswer(ok=found.ok, seconds=found.seconds, detail=found.detail)

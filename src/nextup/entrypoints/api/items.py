@@ -1,121 +1,121 @@
-"""The catalogue, and the shelves that are the same for everybody."""
+"""The catalogue: items one by one, in bulk, and searched."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
+from pydantic import ValidationError
 
 from nextup.domain.errors import InvalidInput, NotFound
+from nextup.domain.items import Item
 from nextup.entrypoints.api.access import ItemId, Kind, Limit, Services
 from nextup.entrypoints.api.bodies import (
+    Condition,
     ItemAnswer,
     ItemBody,
+    ItemRow,
     ItemsAnswer,
     ItemsBody,
     ItemsPut,
-    ShelfAnswer,
-    ShelfItem,
+    NamedItemBody,
     Text,
 )
+from nextup.entrypoints.api.cursors import Cursor, read_cursor, write_cursor
 from nextup.entrypoints.api.problems import problems
-from nextup.services.shelves import Shelf
+from nextup.ports.catalog import Mark
+from nextup.services.items import browse
 
-router = APIRouter(prefix="/v1", tags=["items"])
+router = APIRouter(prefix="/v1/items", tags=["items"])
 
 
-@router.get("/items", response_model=ItemsAnswer, responses=problems(422, 503))
+@router.get("", responses=problems(422, 503), summary="Search items")
 def search_items(
     services: Services,
-    q: Annotated[Text, Query(description="A part of the title.")] = "",
+    q: Annotated[Text, Query(description="A part of the title, in any case.")] = "",
+    filter: Annotated[Condition, Query()] = "",  # noqa: A002 (the API's word)
     kind: Kind = None,
     limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> ItemsAnswer:
-    """Items whose title contains the text; titles that start with it come first."""
-    found = services.ports.catalog.search_items(q, kind=kind, limit=limit)
-    return ItemsAnswer(items=[ItemAnswer.of(item) for item in found])
+    """Items whose title contains the text; titles that start with it come first, each group by
+    title. Pages repeat nothing and skip nothing, whatever is put or deleted meanwhile."""
+    after = None if cursor is None else read_cursor(cursor, Mark)
+    page = browse(services.ports.catalog, q, kind=kind, where=filter, after=after, limit=limit)
+    following = None if page.next is None else write_cursor(page.next)
+    again = {"q": q, "filter": filter, "kind": kind or "", "limit": limit, "cursor": following}
+    link = urlencode({name: value for name, value in again.items() if value})
+    return ItemsAnswer(
+        items=[ItemAnswer.of(item) for item in page.items],
+        next_cursor=following,
+        next=following and f"/v1/items?{link}",
+    )
 
 
-@router.post("/items/batch", response_model=ItemsPut, responses=problems(400, 413, 422, 503))
+@router.post("/batch", responses=problems(400, 413, 422, 503), summary="Put many items")
 def put_items(body: ItemsBody, services: Services) -> ItemsPut:
-    """Insert or replace many items; all are kept, or none."""
+    """Insert or replace. Each row is judged by itself: good ones are kept, at once and together,
+    and of bad ones it is said what is wrong."""
     most = services.settings.server.max_batch
     if len(body.items) > most:
         raise InvalidInput(
             f"The batch has {len(body.items)} items, more than {most}.",
             cure="Send several batches.",
         )
-    count = services.ports.catalog.put_items(item.item(item.item_id) for item in body.items)
-    services.watcher.note_changed_items()
-    return ItemsPut(items=count)
+    items: list[Item] = []
+    rows = []
+    for number, record in enumerate(body.items):
+        judged = _judged(record)
+        if isinstance(judged, Item):
+            items.append(judged)
+            rows.append(ItemRow(row=number, status="kept", item_id=judged.item_id, reason=None))
+        else:
+            rows.append(ItemRow(row=number, status="rejected", reason=judged))
+    if items:
+        services.ports.catalog.put_items(items)
+        services.watcher.note_changed_items()
+    return ItemsPut(items=len(items), rejected=len(rows) - len(items), rows=rows)
 
 
-@router.get("/items/{item_id}", response_model=ItemAnswer, responses=problems(404, 422, 503))
+@router.get("/{item_id}", responses=problems(404, 422, 503), summary="One item")
 def get_item(item_id: ItemId, services: Services) -> ItemAnswer:
-    """One item."""
+    """As the catalogue holds it."""
     item = services.ports.catalog.item(item_id)
     if item is None:
-        raise _unknown(item_id)
+        raise unknown_item(item_id)
     return ItemAnswer.of(item)
 
 
-@router.put("/items/{item_id}", response_model=ItemAnswer, responses=problems(400, 413, 422, 503))
+@router.put("/{item_id}", responses=problems(400, 413, 422, 503), summary="Put one item")
 def put_item(item_id: ItemId, body: ItemBody, services: Services) -> ItemAnswer:
-    """Insert or replace one item. One that is not available is not recommended from now on."""
+    """Insert or replace. One that is not available is not recommended from now on."""
     item = body.item(item_id)
     services.ports.catalog.put_items([item])
     services.watcher.note_changed_items()
     return ItemAnswer.of(item)
 
 
-@router.delete("/items/{item_id}", status_code=204, responses=problems(404, 422, 503))
+@router.delete(
+    "/{item_id}", status_code=204, responses=problems(404, 422, 503), summary="Delete one item"
+)
 def delete_item(item_id: ItemId, services: Services) -> Response:
-    """Remove one item from the catalogue; it is not recommended from now on."""
+    """It is not recommended from now on; what people did with it stays."""
     if not services.ports.catalog.delete_item(item_id):
-        raise _unknown(item_id)
+        raise unknown_item(item_id)
     services.watcher.note_changed_items()
     return Response(status_code=204)
 
 
-@router.get(
-    "/items/{item_id}/similar", response_model=ShelfAnswer, responses=problems(404, 422, 503)
-)
-def get_similar(
-    item_id: ItemId, services: Services, limit: Limit = 20, kind: Kind = None
-) -> ShelfAnswer:
-    """What goes together with this item."""
-    return _answer(services.shelves.similar(item_id, limit=limit, kind=kind))
-
-
-@router.get("/trending", response_model=ShelfAnswer, responses=problems(422))
-def get_trending(
-    services: Services,
-    window: Annotated[
-        float | None, Query(gt=0, description="Hours to look back; all that is kept if not given.")
-    ] = None,
-    kind: Kind = None,
-    limit: Limit = 20,
-) -> ShelfAnswer:
-    """What many people turn to now, the latest counting most; what is popular when nobody turned
-    to anything."""
-    return _answer(services.shelves.trending(limit=limit, window_hours=window, kind=kind))
-
-
-@router.get("/popular", response_model=ShelfAnswer, responses=problems(422))
-def get_popular(services: Services, kind: Kind = None, limit: Limit = 20) -> ShelfAnswer:
-    """What most people turned to."""
-    return _answer(services.shelves.popular(limit=limit, kind=kind))
-
-
-def _unknown(item_id: str) -> NotFound:
+def unknown_item(item_id: str) -> NotFound:
+    """The error for an item that does not exist."""
     return NotFound(f"There is no item '{item_id}'.", cure="GET /v1/items?q= finds items.")
 
 
-def _answer(shelf: Shelf) -> ShelfAnswer:
-    items = []
-    for rank, (item_id, score) in enumerate(shelf.places, start=1):
-        item = shelf.details.get(item_id)
-        place = ShelfItem(rank=rank, item_id=item_id, score=score)
-        if item is not None:
-            place.title, place.kind = item.title, item.kind
-            place.year, place.genres = item.year, item.genres
-        items.append(place)
-    return ShelfAnswer(source=shelf.source, items=items, missing=tuple(shelf.missing))
+def _judged(record: object) -> Item | str:
+    """The item, or what is wrong with it."""
+    try:
+        named = NamedItemBody.model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the item"
+        return f"{where}: {first['msg']}"
+    return named.item(named.item_id)

@@ -57,6 +57,12 @@ class Metrics:
             registry=registry,
         )
         self.served = Counter("nextup_served_total", "Lists served.", ("level",), registry=registry)
+        self.clicks = Counter(
+            "nextup_clicks_total",
+            "Clicks on places of served lists, by the source that put them there.",
+            ("source",),
+            registry=registry,
+        )
         self.backend_up = Gauge(
             "nextup_backend_up",
             "Whether the backend answered last time.",
@@ -66,12 +72,50 @@ class Metrics:
         self.model_age = Gauge(
             "nextup_model_age_seconds", "Since the model in service was trained.", registry=registry
         )
+        self.generation_age = Gauge(
+            "nextup_generation_age_seconds",
+            "Since the lists in service were published.",
+            registry=registry,
+        )
+        self.coverage = Gauge(
+            "nextup_list_coverage_ratio",
+            "Of the people with touches, the share that has a published list.",
+            registry=registry,
+        )
+        self.quality = Gauge(
+            "nextup_model_quality",
+            "What the gate measured of the model in service, and of what it was compared with.",
+            ("metric", "model"),
+            registry=registry,
+        )
+        self.run_seconds = Gauge(
+            "nextup_pipeline_run_seconds",
+            "How long each step of the last run took.",
+            ("step", "outcome"),
+            registry=registry,
+        )
+        self.consumer_lag = Gauge(
+            "nextup_consumer_lag",
+            "Events in the log that a reader has still before it.",
+            ("group",),
+            registry=registry,
+        )
+        self.lake_bytes = Gauge(
+            "nextup_lake_bytes",
+            "Bytes of a table's latest version.",
+            ("table",),
+            registry=registry,
+        )
 
     def count_outcome(self, event_type: str, outcome: Outcome) -> None:
         """A record was taken in."""
         self.events.labels(event_type, outcome.fate.value).inc()
         if outcome.fate is Fate.REJECTED:
             self.quarantined.labels(outcome.rule).inc()
+
+    def count_click(self, source: str) -> None:
+        """Somebody chose a place of a served list."""
+        self.clicks.labels(source).inc()
 
     def observe_applied(self, rows: Sequence[LogRow]) -> None:
         """Events have begun to count."""

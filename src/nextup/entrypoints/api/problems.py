@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from nextup.domain.errors import BackendUnavailable, NextupError
+from nextup.domain.errors import (
+    BackendUnavailable,
+    Forbidden,
+    LimitReached,
+    NextupError,
+    Unauthenticated,
+)
 from nextup.entrypoints.api.bodies import Problem
+from nextup.entrypoints.api.paths import whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +33,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 RETRY_AFTER_SECONDS = "1"
+CHALLENGE = 'Bearer realm="nextup"'
 SHOWN_ERRORS = 20  # wrong fields that a problem names
 CURES = {
     404: "GET /docs lists what there is.",
@@ -36,11 +45,40 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in (
         (400, "The request cannot be read."),
+        (401, "Nobody knows who sends this: no key or token, or none that is good."),
+        (403, "The caller does not have the scope that this needs."),
         (404, "It does not exist."),
+        (409, "Something else is under way, or stands in the way."),
         (413, "The body is too large."),
         (422, "The request does not fit."),
+        (429, "The caller has used up what they may do for now."),
         (503, "A backend does not answer; try again."),
         (507, "No space is left where the event must be kept."),
+    )
+}
+
+
+PROBLEM_EXAMPLES: dict[int, dict[str, Any]] = {
+    status: {
+        "type": f"urn:nextup:problem:{HTTPStatus(status).phrase.lower().replace(' ', '-')}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "cure": cure,
+        "request_id": "4f1d2c3b5a697887",
+    }
+    for status, detail, cure in (
+        (401, "The token has expired.", "POST /v1/token gives a new one."),
+        (
+            403,
+            "This needs the scope 'write', which client 'shop' does not have.",
+            "An admin can give it: PATCH /v1/clients/{client_id}.",
+        ),
+        (
+            429,
+            "Client 'shop' may send 50 requests per second.",
+            "Wait as long as Retry-After says.",
+        ),
     )
 }
 
@@ -80,6 +118,27 @@ def problem(
     return Response(msgspec.json.encode(body), status, extra, MEDIA_TYPE)
 
 
+def problem_of(error: NextupError, request_id: str) -> Response:
+    """The document of an expected error, with the headers that belong to it."""
+    return problem(
+        error.status,
+        error.message,
+        cure=error.cure,
+        request_id=request_id,
+        headers=_headers_of(error),
+    )
+
+
+def _headers_of(error: NextupError) -> dict[str, str]:
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": CHALLENGE}
+    if isinstance(error, Forbidden):
+        return {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope"'}
+    if isinstance(error, LimitReached):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+    return {}
+
+
 def request_id(request: Request) -> str:
     """The id that the edge gave this request, and every answer and log line names."""
     return str(request.scope.get("request_id", ""))
@@ -104,15 +163,25 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
+def _route(request: Request) -> str:
+    """For logs: the route and not the path, which may hold a token."""
+    return getattr(request.scope.get("route"), "path", None) or "unmatched"
+
+
 async def _expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, NextupError)
     if isinstance(error, BackendUnavailable):
-        log.warning("%s %s: %s", request.method, request.url.path, error)
+        log.warning("%s %s: %s", request.method, _route(request), error)
     if (
         error.status == HTTPStatus.INTERNAL_SERVER_ERROR
     ):  # damaged data, a wrong setting: not theirs
-        log.error("%s %s: %s", request.method, request.url.path, error)
-    return problem(error.status, error.message, cure=error.cure, request_id=request_id(request))
+        log.error("%s %s: %s", request.method, _route(request), error)
+    return problem_of(error, request_id(request))
+
+
+def _shown_path(request: Request) -> str:
+    """The path as text that can be sent back, wherever it came from."""
+    return str(whole(request.scope["path"]))[:200].encode(errors="replace").decode()
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -144,7 +213,7 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"There is nothing at {request.url.path[:200]}."
+        detail = f"There is nothing at {_shown_path(request)}."
     return problem(
         error.status_code,
         detail,

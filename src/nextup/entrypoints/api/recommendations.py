@@ -1,11 +1,11 @@
 """Lists for one person: ranked, continued, replayed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from nextup.domain.events import to_microseconds
 from nextup.domain.items import Item
@@ -14,6 +14,7 @@ from nextup.entrypoints.api.access import Ids, Kind, Limit, Measured, Services, 
 from nextup.entrypoints.api.bodies import (
     AnonymousRequest,
     AnonymousTouch,
+    Condition,
     Place,
     Reason,
     Recommendations,
@@ -47,9 +48,10 @@ def get_recommendations(
     genre: Genres = (),
     exclude: Ids = (),
     pin: Ids = (),
+    filter: Annotated[Condition, Query()] = "",  # noqa: A002 (the API's word)
     diversity: Share = None,
     explain: bool = True,
-) -> Recommendations:
+) -> Response:
     """The first page ranks a whole list and keeps it; `next` continues that very list, without
     repeats and gaps, whatever happens meanwhile. `level` says who answered."""
     if page is not None:
@@ -65,10 +67,12 @@ def get_recommendations(
                 pin,
                 diversity,
                 explain,
+                filter=filter,
             )
         )
     metrics.served.labels(found.served.level.value).inc()
-    return answer(found, f"/v1/users/{quote(user_id, safe='')}/recommendations", limit)
+    made = answer(found, f"/v1/users/{quote(user_id, safe='')}/recommendations", limit)
+    return Response(made.model_dump_json(), media_type="application/json")  # checked already
 
 
 @router.post(
@@ -95,7 +99,8 @@ def post_recommendations(
                 tuple(body.pin),
                 body.diversity,
                 body.explain,
-                _touches(body),
+                touches_of(body.history),
+                filter=body.filter,
             )
         )
     metrics.served.labels(found.served.level.value).inc()
@@ -144,7 +149,7 @@ def answer(found: Page, path: str, limit: int) -> Recommendations:
         served_at=served.served_at,
         token=served.token or None,
         items=[
-            _place(rank, place, found.details)
+            place_of(rank, place, found.details)
             for rank, place in zip(found.ranks, found.places, strict=True)
         ],
         rules=served.rules,
@@ -154,7 +159,8 @@ def answer(found: Page, path: str, limit: int) -> Recommendations:
     )
 
 
-def _place(rank: int, place: Recommendation, details: Mapping[str, Item]) -> Place:
+def place_of(rank: int, place: Recommendation, details: Mapping[str, Item]) -> Place:
+    """A place of a list, with what the catalogue says about it."""
     item = details.get(place.item_id)
     return Place(
         rank=rank,
@@ -178,9 +184,10 @@ def _place(rank: int, place: Recommendation, details: Mapping[str, Item]) -> Pla
     )
 
 
-def _touches(body: AnonymousRequest) -> tuple[Touch, ...]:
+def touches_of(history: Sequence[str | AnonymousTouch]) -> tuple[Touch, ...]:
+    """A history that comes with the request; an id alone is a like of now."""
     now = datetime.now(UTC)
-    touches = [AnonymousTouch(item_id=one) if isinstance(one, str) else one for one in body.history]
+    touches = [AnonymousTouch(item_id=one) if isinstance(one, str) else one for one in history]
     return tuple(
         Touch(
             touch.item_id,

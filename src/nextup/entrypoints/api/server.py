@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import signal
 import socket
@@ -13,6 +14,8 @@ import uvicorn
 
 from nextup.domain.errors import ConfigurationError
 from nextup.entrypoints.api.app import create_app
+from nextup.entrypoints.api.connections import Limits, bounded, end_overdue
+from nextup.services.access.exposure import require_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from nextup.services.serving import ServingPorts
+    from nextup.services.access.tenants import DeploymentPorts
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 IN_USE = {errno.EADDRINUSE}
@@ -33,26 +36,35 @@ class ApiServer(uvicorn.Server):
     """A server on a port that is bound already. `run` blocks and obeys SIGINT and SIGTERM;
     as a context manager it runs in a thread, and stops when the block ends."""
 
-    def __init__(self, app: FastAPI, *, host: str, port: int) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        host: str,
+        port: int,
+        limits: Limits | None = None,
+        listening: socket.socket | None = None,
+    ) -> None:
+        """`listening` is a socket of `bind` that other processes listen at, too."""
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=bounded(limits or Limits()),
                 log_config=None,  # whoever starts the process decides about logging
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
-        self._socket = bind(host, port)
+        self._socket = bind(host, port) if listening is None else listening
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://{_in_url(host)}:{self.port}"
+        self.url = f"http://{in_url(host)}:{self.port}"
         self._thread: threading.Thread | None = None
         self._running = threading.Event()
-        self._ready: Callable[[str], None] | None = None
+        self._ready: Callable[[str], object] | None = None
 
-    def serve_until_stopped(self, ready: Callable[[str], None] | None = None) -> None:
+    def serve_until_stopped(self, ready: Callable[[str], object] | None = None) -> None:
         """Serve in this thread. `ready` is called with the URL once requests are answered."""
         self._ready = ready
         try:
@@ -68,6 +80,11 @@ class ApiServer(uvicorn.Server):
             self._running.set()
             if self._ready is not None:
                 self._ready(self.url)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second: end connections whose time is over."""
+        end_overdue(list(self.server_state.connections), asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -105,19 +122,23 @@ class ApiServer(uvicorn.Server):
 
 
 def serve(
-    ports: ServingPorts,
+    ports: DeploymentPorts,
     *,
     host: str | None = None,
     port: int | None = None,
-    ready: Callable[[str], None] | None = None,
+    ready: Callable[[str], object] | None = None,
 ) -> None:
     """Serve an open platform until SIGINT or SIGTERM. Another port is taken when the wanted one
-    is not free; the URL that `ready` gets says which."""
+    is not free; the URL that `ready` gets says which. Raises ConfigurationError where everybody
+    could use it, or guess its secrets."""
     wanted = ports.settings.server
+    host = wanted.host if host is None else host
+    require_safe(ports.settings, host)
     server = ApiServer(
         create_app(ports),
-        host=wanted.host if host is None else host,
+        host=host,
         port=wanted.port if port is None else port,
+        limits=Limits.of(wanted),
     )
     server.serve_until_stopped(ready)
 
@@ -155,7 +176,8 @@ def _bound(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _in_url(host: str) -> str:
+def in_url(host: str) -> str:
+    """The host as it is written in a URL that can be opened here."""
     if host in {"", "0.0.0.0", "::"}:  # noqa: S104 (only compared) every address of this machine; this one can be opened
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

@@ -11,6 +11,8 @@ import typer
 from nextup import __version__
 from nextup.domain.errors import InvalidInput, NextupError
 from nextup.entrypoints.cli import (
+    client,
+    db,
     demo,
     evaluation,
     ingest,
@@ -21,7 +23,9 @@ from nextup.entrypoints.cli import (
     quarantine,
     serving,
     setup,
+    streaming,
 )
+from nextup.entrypoints.cli.context import chosen_tenant
 from nextup.entrypoints.cli.output import fail
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
@@ -34,11 +38,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, setup, serving, pipeline, models, evaluation, maintenance):
+for module in (demo, setup, serving, streaming, pipeline, models, evaluation, maintenance):
     module.register(app)
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
+app.add_typer(client.app, name="client")
+app.add_typer(db.app, name="db")
 
 
 def _version(asked: bool) -> None:
@@ -52,8 +58,13 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    tenant: Annotated[
+        str,
+        typer.Option("--tenant", metavar="NAME", help="Whose data; default: the setting `tenant`."),
+    ] = "",
 ) -> None:
     """Send what people do, get what each person should see next, and why."""
+    chosen_tenant.set(tenant)
 
 
 def main() -> None:

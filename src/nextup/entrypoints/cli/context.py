@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,8 @@ AsOfOption = Annotated[
     typer.Option("--as-of", help="Use the tables as they were: a version, or a moment in ISO."),
 ]
 
+chosen_tenant: ContextVar[str] = ContextVar("chosen_tenant", default="")
+
 
 @contextmanager
 def platform_at(home: str, *, must_exist: bool = True) -> Iterator[Platform]:
@@ -38,8 +41,15 @@ def platform_at(home: str, *, must_exist: bool = True) -> Iterator[Platform]:
             f"There is no {FILE_NAME} in {folder.resolve()}.",
             cure="`nextup init` makes one; -C names another folder.",
         )
-    with open_platform(load_settings(folder)) as platform:
+    chosen = _tenant()
+    with open_platform(load_settings(folder, **chosen)) as platform:
         yield platform
+
+
+def _tenant() -> dict[str, str]:
+    """`nextup --tenant NAME ...`, which wins over the settings."""
+    tenant = chosen_tenant.get()
+    return {"tenant": tenant} if tenant else {}
 
 
 def context_of(

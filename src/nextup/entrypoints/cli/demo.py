@@ -62,12 +62,12 @@ def demo(
     from nextup.entrypoints.api.server import ApiServer
     from nextup.entrypoints.cli.demo_tour import Tour
     from nextup.entrypoints.cli.serving import say_where
-    from nextup.entrypoints.cli.setup import write_settings
+    from nextup.entrypoints.cli.setup import OPEN_HERE, write_settings
     from nextup.services.settings_reference import example_toml
 
     out = Output(as_json=as_json)
     home = _new_folder(folder)
-    write_settings(home, example_toml())
+    write_settings(home, example_toml(OPEN_HERE))
     watch = Stopwatch()
     out.say(f"Building a sample platform in {home}/ (its audience is simulated) ...")
     with platform_at(str(home)) as platform:

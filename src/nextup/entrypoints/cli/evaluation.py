@@ -175,11 +175,13 @@ def _ask_the_gate(out: Output, home: str, day: str, as_of: str) -> None:
     models = {
         name: figures
         for name, figures in verdict.metrics.items()
-        if name in {"candidate", "popularity", "in_service"}
+        if name in {"candidate", "popularity", "in_service", "fixed_blend"}
     }
     names = list(next(iter(models.values()), {}))
     rows = [(name, *(_figure(figures[name]) for figures in models.values())) for name in names]
-    out.table(verdict.reason, ("metric", *models), rows, verdict)
+    learned = verdict.metrics.get("reranker")
+    title = f"{verdict.reason}\norder: {learned['reason']}" if learned else verdict.reason
+    out.table(title, ("metric", *models), rows, verdict)
 
 
 def _show_comparison(out: Output, found: Comparison) -> None:

@@ -12,8 +12,10 @@ from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nextup.bootstrap import Platform
     from nextup.domain.items import Item
     from nextup.domain.recommendations import Recommendation
+    from nextup.settings import Settings
 
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many items.")]
 Kind = Annotated[str, typer.Option(help="Only items of this kind, such as film or book.")]
@@ -32,6 +34,10 @@ def serve(
         int | None,
         typer.Option(min=0, max=65535, help="Default: server.port; 0 takes any free one."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share the port. Default: server.workers."),
+    ] = None,
     home: Home = HERE,
 ) -> None:
     """Answer over HTTP until interrupted; another port is taken where this one is not free."""
@@ -41,17 +47,81 @@ def serve(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     from nextup.entrypoints.api.server import serve as serve_http
+    from nextup.entrypoints.logs import configure_logs
+    from nextup.services.access.exposure import require_safe
 
     out = Output(as_json=False)
     with platform_at(home) as platform:
+        configure_logs(platform.settings.logs)
         server = platform.settings.server
         wanted = server.port if port is None else port
-        serve_http(
-            platform,
-            host=host or server.host,
-            port=wanted,
-            ready=lambda url: say_where(out, url, wanted),
-        )
+        require_safe(platform.settings, host or server.host)
+        introduce_admin(platform, out)
+        if (workers or server.workers) == 1:
+            serve_http(
+                platform,
+                host=host or server.host,
+                port=wanted,
+                ready=lambda url: say_where(out, url, wanted),
+            )
+            return
+        settings = platform.settings
+        load_libraries(platform)
+    # nothing is open any more: the workers are forks of this process
+    serve_with_workers(settings, out, host or server.host, wanted, workers or server.workers)
+
+
+def load_libraries(platform: Platform) -> None:
+    """Import what the workers need, so that they share its memory; one that is out of order is
+    theirs to report."""
+    from contextlib import suppress
+
+    from nextup.domain.errors import NextupError
+
+    for port in ("control", "event_log", "catalog", "online_state", "recommendation_store"):
+        if str(getattr(platform.settings, f"{port}_url")).startswith("sqlite:"):  # no threads
+            with suppress(NextupError):
+                getattr(platform, port)
+
+
+def serve_with_workers(settings: Settings, out: Output, host: str, port: int, number: int) -> None:
+    """Several processes answer at one port."""
+    from nextup.bootstrap import open_platform
+    from nextup.entrypoints.api.workers import (
+        Seat,
+        Workers,
+        listen,
+        require_shareable,
+        serve_from,
+    )
+
+    def work(seat: Seat) -> None:
+        with open_platform(settings) as platform:
+            serve_from(platform, seat)
+
+    require_shareable(settings)
+    listening, url = listen(host, port)
+    workers = Workers(work, listening, settings.home, number)
+    workers.run(ready=lambda: say_where(out, url, port))
+
+
+def introduce_admin(platform: Platform, out: Output) -> None:
+    """At the first start of a server that asks for keys: make an admin, and tell its secrets."""
+    from nextup.services.access.accounts import Accounts
+
+    if platform.settings.access.auth == "none":
+        return
+    admin = Accounts(platform.clients, platform.settings).first_admin()
+    if admin is None:
+        return
+    own = platform.settings.access.admin_password
+    out.say(
+        f"This is the first start. Client '{admin.client.client_id}' may do everything; its "
+        "secrets are shown only now:\n"
+        f"  API key   {admin.secret}\n"
+        f"  password  {'that of access.admin_password' if own else admin.password}\n"
+        "Send the key as X-API-Key; `nextup client` makes further clients."
+    )
 
 
 def say_where(out: Output, url: str, wanted: int) -> None:

@@ -11,6 +11,9 @@ import typer
 from nextup.entrypoints.cli.context import platform_at
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 
+# A new platform answers whoever is on this machine, says so in its file, and starts nowhere else.
+OPEN_HERE = {"access.auth": "none"}
+
 
 def register(root: typer.Typer) -> None:
     """Add these commands to the root."""
@@ -33,7 +36,7 @@ def init(
             f"{file} exists already; it was left as it is.",
             cure="Edit it, or name another folder.",
         )
-    write_settings(folder, example_toml())
+    write_settings(folder, example_toml(OPEN_HERE))
     Output(as_json=as_json).result(
         {"settings": str(file)},
         f"Wrote {file}. Next: `nextup ingest sample -C {folder}`, or your own data.",

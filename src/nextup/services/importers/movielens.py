@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from nextup.domain.errors import InvalidInput
 from nextup.domain.events import EventType
 from nextup.domain.tables import ITEM_ID, TYPE, USER_ID
 from nextup.services.contract_frames import TIME_TEXT, VALUE_TEXT
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 DATASET = "movielens"
 
-_RATINGS = ("ratings.csv", "rating.csv", "ratings.dat", "u.data")
+RATINGS = ("ratings.csv", "rating.csv", "ratings.dat", "u.data")
 _MOVIES = ("movies.csv", "movie.csv", "movies.dat", "u.item")
 _TAGS = ("tags.csv", "tag.csv", "tags.dat")
 _LINKS = ("links.csv", "link.csv")
@@ -50,7 +51,7 @@ def ingest(
     Running it again adds nothing. `keep_files` also copies the raw files beside the manifest,
     among them the genome files, which nothing here reads.
     """
-    ratings, movies = source.need(*_RATINGS), source.need(*_MOVIES)
+    ratings, movies = source.need(*RATINGS), source.need(*_MOVIES)
     loading = Loading(
         into,
         source,
@@ -85,6 +86,16 @@ def rating_events(columns: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
     return pl.DataFrame(
         {USER_ID: user, ITEM_ID: item, VALUE_TEXT: value, TIME_TEXT: moment}
     ).with_columns(pl.lit(EventType.RATING.value).alias(TYPE))
+
+
+def rating_dialect(name: str) -> Dialect:
+    """How a rating file is written, by its name. Raises InvalidInput for one of no edition."""
+    last = name.rsplit("/", 1)[-1].lower()
+    if not last.endswith(".csv") and last not in _COLUMNS:
+        raise InvalidInput(
+            f"{name} is no rating file by its name.", cure=f"Known: *.csv, {', '.join(RATINGS)}."
+        )
+    return _dialect(name)
 
 
 def _dialect(name: str, encoding: str = "utf-8") -> Dialect:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nextup.services.recommending.blend import Blend
     from nextup.services.serving_model import Rows, ServingModel
 
+ORDER = "reranker"  # what the learned order added to a score, or took from it
 REASONS = 3  # own items named per place
 LEAST = 0.02  # a smaller part explains nothing
 
@@ -37,15 +38,17 @@ def explain(
     reasons = because(model, blended, chosen, history)
     acted = rules_by_place(blended.total[chosen], chosen, pinned)
     columns = parts.T.tolist()
+    moves = [0.0] * len(chosen) if blended.moved is None else blended.moved[chosen].tolist()
     told = []
     for place, row in enumerate(chosen.tolist()):
         column = columns[place]
         given = {name: part for name, part in zip(names, column, strict=True) if part > 0}
+        score = sum(column) + moves[place]
+        if moves[place]:
+            given[ORDER] = moves[place]
         source = names[strongest[place]]
         told.append(
-            Recommendation(
-                model.items.ids[row], sum(column), source, given, reasons[place], acted[place]
-            )
+            Recommendation(model.items.ids[row], score, source, given, reasons[place], acted[place])
         )
     return told
 

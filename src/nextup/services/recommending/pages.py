@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from nextup.domain.items import Item
     from nextup.domain.recommendations import Recommendation, ServedList
-    from nextup.ports.catalog import Catalog
     from nextup.ports.online_state import OnlineState
+    from nextup.services.recommending.details import ReadsItems
+    from nextup.services.recommending.served_lists import ServedLists
     from nextup.settings import Settings
 
     Rank = Callable[[Request, Sequence[str]], ServedList]
@@ -57,12 +58,14 @@ class Pages:
     def __init__(
         self,
         state: OnlineState,
-        catalog: Catalog,
+        catalog: ReadsItems,
         settings: Settings,
         clock: Callable[[], datetime],
         rank: Rank,
+        lists: ServedLists,
     ) -> None:
         self._state = state
+        self._lists = lists
         self._catalog = catalog
         self._settings = settings
         self._clock = clock
@@ -94,7 +97,7 @@ class Pages:
 
     def served(self, token: str) -> ServedList:
         """Raises NotFound for a token that was never given or has expired."""
-        served = self._state.served(token)
+        served = self._lists.find(self._state, token)
         if served is None:
             raise _unknown_list()
         return served
@@ -136,7 +139,7 @@ class Pages:
         """The list, saved; without its token when the state is down: it cannot be continued."""
         lifetime = timedelta(hours=self._settings.recommend.served_hours)
         try:
-            self._state.save_served(served, served.served_at + lifetime)
+            self._lists.keep(self._state, served, served.served_at + lifetime)
         except SILENT:
             missing = Missing(served.missing)
             missing.note(STATE)
@@ -149,7 +152,7 @@ class Pages:
             return served
         with self._continuing[hash(served.token) % LOCKS]:
             try:
-                latest = self._state.served(served.token) or served
+                latest = self._lists.find(self._state, served.token) or served
             except SILENT:
                 return served
             if len(latest.items) > len(served.items):  # another thread was faster

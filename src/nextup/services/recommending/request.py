@@ -29,6 +29,9 @@ class Request:
     diversity: float | None = None  # 0..1; None: as configured
     explain: bool = True
     touches: tuple[Touch, ...] | None = None  # instead of what is remembered of the person
+    only: tuple[str, ...] | None = None  # of these items; None: of the whole catalogue
+    seen: bool = False  # also what the person has consumed already
+    filter: str = ""  # in the language of `services/filter_language.py`; empty: none
 
     def to_json(self) -> str:
         """Kept with the list, so that it can be continued in the same way."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nextup.services.serving_model import ItemTable, Rows
 
 SEEN, DISMISSED, UNAVAILABLE = "seen", "dismissed", "unavailable"
-KIND, GENRES, EXCLUDED = "kind", "genres", "excluded"
+KIND, GENRES, EXCLUDED, FILTER = "kind", "genres", "excluded", "filter"
 PINNED, DIVERSIFIED = "pinned", "diversified"
 
 NOBODY = np.empty(0, np.int32)
@@ -37,8 +37,8 @@ class Allowed:
             self.mask[rows] = False
             self.acted.append(rule)
 
-    def keep(self, rule: str, rows: Rows) -> None:
-        """Take everything else away."""
+    def keep(self, rule: str, rows: Rows | NDArray[np.bool_]) -> None:
+        """Take everything else away; rows by number, or as a mask."""
         kept = np.zeros_like(self.mask)
         kept[rows] = self.mask[rows]
         if np.count_nonzero(kept) < np.count_nonzero(self.mask):
@@ -46,17 +46,54 @@ class Allowed:
         self.mask = kept
 
 
+def rule_against(
+    items: ItemTable,
+    request: Request,
+    past: Confidences,
+    item_id: str,
+    fitting: NDArray[np.bool_] | None,
+) -> str | None:
+    """The first rule that keeps the item out of the list; None where none does."""
+    row = items.index.get(item_id)
+    if row is None:
+        return None
+    kind = request.kind is not None and row not in items.kinds.get(request.kind.casefold(), NOBODY)
+    of_genre = [items.genres.get(genre.casefold(), NOBODY) for genre in request.genres]
+    against = {
+        UNAVAILABLE: not items.available[row],
+        FILTER: fitting is not None and not fitting[row],
+        KIND: kind,
+        GENRES: bool(of_genre) and not any(row in rows for rows in of_genre),
+        SEEN: not request.seen and item_id in past.consumed,
+        DISMISSED: item_id in past.dismissed,
+        EXCLUDED: item_id in request.exclude,
+    }
+    return next((rule for rule, acts in against.items() if acts), None)
+
+
 def apply_rules(
-    items: ItemTable, request: Request, past: Confidences, shown: Sequence[str]
+    items: ItemTable,
+    request: Request,
+    past: Confidences,
+    shown: Sequence[str],
+    fitting: NDArray[np.bool_] | None = None,
 ) -> Allowed:
-    """What is left of the catalogue. `shown` are earlier places of the same list."""
+    """What is left of the catalogue. `shown` are earlier places of the same list, `fitting` are
+    the items that the request's filter lets in."""
     allowed = Allowed(items)
+    if request.only is not None:  # not a rule: nothing else was asked about
+        among = np.zeros_like(allowed.mask)
+        among[items.rows(request.only)] = True
+        allowed.mask &= among
+    if fitting is not None:
+        allowed.keep(FILTER, fitting)
     if request.kind is not None:
         allowed.keep(KIND, items.kinds.get(request.kind.casefold(), NOBODY))
     if request.genres:
         wanted = [items.genres.get(genre.casefold(), NOBODY) for genre in request.genres]
         allowed.keep(GENRES, np.concatenate(wanted))
-    allowed.drop(SEEN, past.consumed)
+    if not request.seen:
+        allowed.drop(SEEN, past.consumed)
     allowed.drop(DISMISSED, past.dismissed)
     allowed.drop(EXCLUDED, request.exclude)
     allowed.mask[items.rows(shown)] = False  # not a rule: a list names an item once

@@ -1,0 +1,321 @@
+"""The event log on Kafka: one topic, keyed by person, and one for records that broke a contract.
+
+Kafka has no unique keys and no transaction over this without making readers wait for dead
+writers, so an event id is made unique in two places. A writer knows the ids of the log's end and
+does not write them again; and readers leave out what was written twice all the same, by two
+writers at once or after an acknowledgement that was lost. Both look back `dedupe_events` messages
+of a partition; silver is deduplicated without bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from nextup.adapters.event_log.group_commit import GroupCommit
+from nextup.adapters.event_log.kafka_client import KafkaClient, parse_url
+from nextup.adapters.event_log.kafka_groups import KafkaGroupMember, KafkaIntakeMember
+from nextup.adapters.event_log.kafka_messages import (
+    copied,
+    event_id_of,
+    event_message,
+    log_row,
+    rejected_id_of,
+    rejected_message,
+    rejected_row,
+)
+from nextup.adapters.event_log.kafka_reading import TopicReader
+from nextup.adapters.event_log.kafka_topics import KafkaTopics
+from nextup.adapters.event_log.kafka_writing import (
+    KafkaWriter,
+    Named,
+    Outgoing,
+    Place,
+    Window,
+    foreign,
+    write_once,
+)
+from nextup.domain.errors import BackendUnavailable, NextupError
+from nextup.domain.events import (
+    Appended,
+    Event,
+    LogRow,
+    Position,
+    Rejected,
+    RejectedRow,
+    from_microseconds,
+    to_microseconds,
+)
+from nextup.ports.event_log import EventBatch, RejectedBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from confluent_kafka import Message
+
+    from nextup.ports.topics import GroupMember, IntakeMember, TopicMessage, TopicStatus
+    from nextup.settings import KafkaLog
+
+GROUP_EVENTS: Final = 20_000  # of several appends sent together
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class KafkaEventLog:
+    """An EventLog, with SupportsTopics. Erasing one person is beyond Kafka.
+
+    Nothing is asked of the brokers before the first use, so that a server starts without them.
+    An append that failed may be there in part; repeated, it is completed. `clock` gives
+    `received_at`, which stays where it was while the clock is behind it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: KafkaLog,
+        *,
+        prefix: str = "",
+        home: Path = Path(),
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self.client = KafkaClient(parse_url(url), settings, home)
+        self.settings = settings
+        self.prefix = prefix
+        self._clock = clock
+        self._last_at = 0  # microseconds
+        self._closed = False
+        self.topics = KafkaTopics(self.client, settings, prefix, self.admin)
+        self.writer = KafkaWriter(self.client)
+        self._known: Window | None = None
+        self._known_rejected: Window | None = None
+        self._group = GroupCommit[Sequence[Event], "list[Appended] | NextupError"](
+            self._write, weigh=len, most=GROUP_EVENTS
+        )
+        self._rejecting = GroupCommit[Sequence[Rejected], "int | NextupError"](
+            self._write_rejected, weigh=len, most=GROUP_EVENTS
+        )
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        """Connects by itself when it is asked something."""
+        return AdminClient(self.client.configuration())
+
+    def append(self, events: Sequence[Event]) -> list[Appended]:
+        """As in the port; appends of several threads travel together."""
+        if not events:
+            return []
+        self._refuse_closed()
+        outcome = self._group.submit(events)
+        if isinstance(outcome, NextupError):
+            raise outcome
+        return outcome
+
+    def read(self, position: Position, limit: int) -> EventBatch:
+        """As in the port. Raises InvalidInput for a position in another log's partitions."""
+        return self.read_share(position, limit, None)
+
+    def read_share(
+        self, position: Position, limit: int, partitions: Collection[str] | None
+    ) -> EventBatch:
+        """Like `read`, of some partitions only."""
+        return EventBatch(*self._events.read(position, limit, partitions))
+
+    def head(self) -> Position:
+        """As in the port."""
+        self._refuse_closed()
+        topic = self.topics.events
+        ends = self.topics.ends(topic, range(self.topics.partitions(topic)))
+        return {f"{partition}": end for partition, end in sorted(ends.items()) if end}
+
+    def reject(self, records: Sequence[Rejected]) -> int:
+        """As in the port."""
+        self._refuse_closed()
+        outcome = self._rejecting.submit(records) if records else 0
+        if isinstance(outcome, NextupError):
+            raise outcome
+        return outcome
+
+    def read_rejected(self, position: Position, limit: int) -> RejectedBatch:
+        """Like `read`, for rejected records."""
+        return RejectedBatch(*self._rejected.read(position, limit))
+
+    def committed(self, group: str) -> Position:
+        """As in the port: what Kafka itself knows of the consumer group."""
+        self._refuse_closed()
+        topic = self.topics.events
+        places = [self.topics.at(topic, n) for n in range(self.topics.partitions(topic))]
+        asked = ConsumerGroupTopicPartitions(self.group_id(group), places)
+        try:
+            (future,) = self.admin.list_consumer_group_offsets(
+                [asked], request_timeout=self.client.timeout
+            ).values()
+            found = future.result().topic_partitions
+        except KafkaException as error:
+            raise self.client.explain(error.args[0], "cannot say where a group is") from error
+        return {f"{place.partition}": place.offset for place in found if place.offset > 0}
+
+    def commit(self, group: str, position: Position) -> None:
+        """As in the port. Raises BackendUnavailable while members of the group are at work: they
+        commit themselves."""
+        self._refuse_closed()
+        topic = self.topics.events
+        self.topics.check(topic, position)
+        places = [
+            self.topics.at(topic, number, position.get(f"{number}", 0))  # 0: from the beginning
+            for number in range(self.topics.partitions(topic))
+        ]
+        asked = ConsumerGroupTopicPartitions(self.group_id(group), places)
+        try:
+            (future,) = self.admin.alter_consumer_group_offsets(
+                [asked], request_timeout=self.client.timeout
+            ).values()
+            failed = [place.error for place in future.result().topic_partitions if place.error]
+        except KafkaException as error:
+            raise self.client.explain(error.args[0], "cannot move a group") from error
+        if failed:
+            raise self.client.explain(failed[0], "cannot move a group")
+
+    def make_topics(self) -> Sequence[TopicStatus]:
+        """As in the port."""
+        self._refuse_closed()
+        return self.topics.ensure()
+
+    def produce(self, topic: str, messages: Sequence[TopicMessage]) -> None:
+        """As in the port."""
+        self._refuse_closed()
+        name = f"{self.prefix}{topic}"
+        self.topics.add(name)
+        self.topics.partitions(name)
+        outcomes = self.writer.write([foreign(name, message) for message in messages])
+        for outcome in outcomes:
+            if isinstance(outcome, NextupError):
+                raise outcome
+
+    def join(self, group: str) -> GroupMember:
+        """As in the port."""
+        self._refuse_closed()
+        return KafkaGroupMember(self, group)
+
+    def join_intake(self, group: str) -> IntakeMember:
+        """As in the port."""
+        self._refuse_closed()
+        return KafkaIntakeMember(self, group)
+
+    def group_id(self, group: str) -> str:
+        """The consumer group's name on the brokers: apart from other logs' there."""
+        return f"{self.topics.events}-{group}"
+
+    def close(self) -> None:
+        """Release everything. Closing twice does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.writer.close()
+            self._events.close()
+            self._rejected.close()
+
+    # ---- inside
+
+    @cached_property
+    def _events(self) -> TopicReader[LogRow]:
+        return TopicReader(
+            self.client,
+            self.topics,
+            self.topics.events,
+            window=self.settings.dedupe_events,
+            row=log_row,
+            name=lambda row: row.event_id,
+            name_of=event_id_of,
+            on_unreadable=self._reject_unreadable,
+        )
+
+    @cached_property
+    def _rejected(self) -> TopicReader[RejectedRow]:
+        return TopicReader(
+            self.client,
+            self.topics,
+            self.topics.rejected,
+            window=self.settings.dedupe_events,
+            row=rejected_row,
+            name=lambda row: row.rejected_id,
+            name_of=rejected_id_of,
+            on_unreadable=lambda message, error: None,  # nobody writes there but Nextup
+        )
+
+    def _write(self, appends: list[Sequence[Event]]) -> list[list[Appended] | NextupError]:
+        known = self._known_events()
+        received_at = self._receive()
+        calls = [[self._named(event, received_at) for event in events] for events in appends]
+        outcomes = write_once(self.writer, known, calls)
+        return [
+            outcome
+            if isinstance(outcome, NextupError)
+            else [
+                Appended(event.event_id, *receipt.place, receipt.duplicate)
+                for event, receipt in zip(events, outcome, strict=True)
+            ]
+            for events, outcome in zip(appends, outcomes, strict=True)
+        ]
+
+    def _named(self, event: Event, received_at: datetime) -> Named:
+        """The event, and its copy where the settings want one."""
+        content = event_message(event, received_at)
+        key = event.user_id.encode()
+        messages = [Outgoing(self.topics.events, key, content)]
+        if topic := self.topics.copies.get(event.type):
+            copy, headers = copied(event, content, self.settings.rating_format)
+            messages.append(Outgoing(topic, key, copy, headers))
+        return Named(event.event_id, messages)
+
+    def _receive(self) -> datetime:
+        """Now, and never before what was received earlier."""
+        self._last_at = max(self._last_at, to_microseconds(self._clock()))
+        return from_microseconds(self._last_at)
+
+    def _known_events(self) -> Window:
+        """What the end of the log holds; read once, by the first who appends."""
+        if self._known is None:
+            rows, size = self._events.tail()
+            self._last_at = max((row.received_at for row in rows), default=0)
+            places = ((row.event_id, Place(row.partition, row.offset)) for row in rows)
+            self._known = Window(self.settings.dedupe_events * size, places)
+        return self._known
+
+    def _write_rejected(self, calls: list[Sequence[Rejected]]) -> list[int | NextupError]:
+        if self._known_rejected is None:
+            rows, size = self._rejected.tail()
+            places = ((row.rejected_id, Place(row.partition, row.offset)) for row in rows)
+            self._known_rejected = Window(self.settings.dedupe_events * size, places)
+        named = [
+            [
+                Named(one.rejected_id, [Outgoing(self.topics.rejected, b"", rejected_message(one))])
+                for one in records
+            ]
+            for records in calls
+        ]
+        outcomes = write_once(self.writer, self._known_rejected, named)
+        return [
+            outcome
+            if isinstance(outcome, NextupError)
+            else sum(not receipt.duplicate for receipt in outcome)
+            for outcome in outcomes
+        ]
+
+    def _reject_unreadable(self, message: Message, error: Exception) -> None:
+        """Somebody wrote to the topic what is no event: kept, told apart by where it lies."""
+        where = f"{message.topic()}/{message.partition()}/{message.offset()}"
+        content = (message.value() or b"").decode("utf-8", errors="backslashreplace")
+        reason = f"The message is no event: {error}."
+        record = content.replace("\0", "\\x00")
+        self.reject([Rejected(where, where, record, "unreadable", reason, self._clock())])
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise BackendUnavailable("The event log is closed.")

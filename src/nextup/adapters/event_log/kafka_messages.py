@@ -1,0 +1,185 @@
+"""Events and rejected records as Kafka's messages: JSON that other programs can read."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from nextup.domain.errors import InvalidInput
+from nextup.domain.events import (
+    Event,
+    EventType,
+    LogRow,
+    Rejected,
+    RejectedRow,
+    to_microseconds,
+)
+from nextup.domain.foreign_messages import movielens_rating
+from nextup.domain.tables import EVENT_ID
+
+if TYPE_CHECKING:
+    Headers = list[tuple[str, str | bytes | None]]
+
+HEADER_ID: Final = EVENT_ID  # of a copy whose format has no place for it
+HEADER_COPY: Final = "nextup-copy"  # this event is in the log: not to be taken in again
+
+
+class _Message(msgspec.Struct, omit_defaults=True):
+    """An event's message: the fields of the event contract, and when it was received."""
+
+    event_id: str
+    type: str
+    user_id: str
+    item_id: str
+    occurred_at: datetime
+    received_at: datetime
+    value: float | None = None
+    session_id: str | None = None
+    recommendation_id: str | None = None
+    context: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # JSON within JSON
+    context_text: str | None = None  # a context that is not JSON
+
+
+class _Identified(msgspec.Struct):
+    """As much of a message as the search for repeated ids needs."""
+
+    event_id: str
+
+
+class _IdentifiedRejected(msgspec.Struct):
+    rejected_id: str
+
+
+class _RejectedMessage(msgspec.Struct):
+    rejected_id: str
+    source: str
+    record: str
+    rule: str
+    reason: str
+    rejected_at: datetime
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_event = msgspec.json.Decoder(_Message).decode
+_decode_id = msgspec.json.Decoder(_Identified).decode
+_decode_rejected_id = msgspec.json.Decoder(_IdentifiedRejected).decode
+_decode_rejected = msgspec.json.Decoder(_RejectedMessage).decode
+
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+
+
+def event_message(event: Event, received_at: datetime) -> bytes:
+    """Raises InvalidInput for an event that cannot be kept."""
+    if event.occurred_at.tzinfo is None:
+        raise InvalidInput(
+            "An event's time has no time zone.", cure="Send times like 2024-05-01T12:00:00Z."
+        )
+    if event.value is not None and not abs(event.value) < float("inf"):
+        raise InvalidInput("An event's value is not a finite number.")
+    _require_text(event)
+    raw, text = _context(event.context)
+    try:
+        return _encode(
+            _Message(
+                event.event_id,
+                event.type,
+                event.user_id,
+                event.item_id,
+                event.occurred_at,
+                received_at,
+                event.value,
+                event.session_id,
+                event.recommendation_id,
+                raw,
+                text,
+            )
+        )
+    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError) as error:
+        raise InvalidInput(f"An event cannot be stored: {error}.") from error
+
+
+def _require_text(event: Event) -> None:
+    texts = (event[0], event[1], event[2], event[3])
+    optional = (event.session_id, event.recommendation_id, event.context)
+    fits = all(isinstance(text, str) for text in texts) and all(
+        text is None or isinstance(text, str) for text in optional
+    )
+    if not fits:
+        raise InvalidInput("An event cannot be stored: one of its texts is something else.")
+
+
+def _context(context: str | None) -> tuple[msgspec.Raw | msgspec.UnsetType, str | None]:
+    """As JSON where it is, so that whoever reads the topic need not parse twice."""
+    if context is None:
+        return msgspec.UNSET, None
+    try:
+        encoded = context.encode()
+        msgspec.json.decode(encoded)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return msgspec.UNSET, context
+    if encoded.strip() != encoded or encoded == b"null":  # would not come back as it was
+        return msgspec.UNSET, context
+    return msgspec.Raw(encoded), None
+
+
+def log_row(partition: str, offset: int, content: bytes) -> LogRow:
+    """Raises one of UNREADABLE for a message that is no event."""
+    message = _decode_event(content)
+    raw = message.context
+    return LogRow(
+        partition,
+        offset,
+        to_microseconds(message.received_at),
+        message.event_id,
+        message.type,
+        message.user_id,
+        message.item_id,
+        to_microseconds(message.occurred_at),
+        message.value,
+        message.session_id,
+        message.recommendation_id,
+        message.context_text if isinstance(raw, msgspec.UnsetType) else bytes(raw).decode(),
+    )
+
+
+def event_id_of(content: bytes) -> str:
+    """Raises one of UNREADABLE for a message that is no event."""
+    return _decode_id(content).event_id
+
+
+def rejected_id_of(content: bytes) -> str:
+    """Raises one of UNREADABLE for a message that is no rejected record."""
+    return _decode_rejected_id(content).rejected_id
+
+
+def rejected_message(record: Rejected) -> bytes:
+    """Raises InvalidInput for a record that is no text."""
+    try:
+        return _encode(_RejectedMessage(*record))
+    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError) as error:
+        raise InvalidInput(f"A rejected record cannot be stored: {error}.") from error
+
+
+def rejected_row(partition: str, offset: int, content: bytes) -> RejectedRow:
+    """Raises one of UNREADABLE for a message that is no rejected record."""
+    message = _decode_rejected(content)
+    return RejectedRow(
+        partition,
+        offset,
+        message.rejected_id,
+        message.source,
+        message.record,
+        message.rule,
+        message.reason,
+        to_microseconds(message.rejected_at),
+    )
+
+
+def copied(event: Event, content: bytes, rating_format: str) -> tuple[bytes, Headers]:
+    """What a topic for other programs gets of an event; `content` is its message in the log."""
+    headers: Headers = [(HEADER_COPY, b"1"), (HEADER_ID, event.event_id.encode())]
+    if rating_format == "movielens" and event.type == EventType.RATING:
+        return _encode(movielens_rating(event)), headers
+    return content, headers

@@ -1,0 +1,251 @@
+"""Published lists in Redis.
+
+A generation is cut into hashes by person, each with a hash tag of its own, so that a cluster
+spreads them over its nodes and everything that must happen together happens in one slot:
+
+    {nextup:lists}current        "<buckets> <generation>": what is in service
+    {nextup:lists}generations    hash: generation -> "<buckets> <when it expires>"
+    {nextup:lists:7}:g1          hash: person -> list, of one bucket of generation g1
+    {nextup:lists:7}sealed       the generation whose lists in this bucket take no more changes
+
+A reader asks for the name in service and for its list in one round trip: it guesses the generation
+that it saw last, and asks again only where the answer says that it guessed wrong.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
+
+from nextup.adapters.recommendation_store.packing import ListPacker, in_service, never_written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nextup.adapters.redis import RedisServer
+    from nextup.domain.recommendations import PublishedList
+
+BUCKETS: Final = 256  # of a generation made now; a stored one remembers how many it has
+LISTS_PER_BATCH: Final = 5_000  # some 10 to 50 MB in memory
+SPARE_SECONDS: Final = 3_600  # a generation is forgotten by name before its lists expire
+
+# Whether the generation may be changed, and that it exists until a moment.
+_REGISTER: Final = """
+local service = redis.call('GET', KEYS[1])
+if service and string.match(service, '^%d+ (.*)$') == ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+return 1
+"""
+# A bucket's lists, unless it is sealed for this generation. ARGV[3...] are the hash's pairs.
+_PUT: Final = """
+if redis.call('GET', KEYS[2]) == ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+_SEAL: Final = """
+redis.call('SET', KEYS[2], ARGV[1])
+redis.call('PERSIST', KEYS[1])
+"""
+# Put in service, if what was in service when the sealing began still is. ARGV: the generation, its
+# value as current, the expected one ('' for none). 0: unknown; 1: done; 2: somebody was faster.
+_SWITCH: Final = """
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return 0 end
+local service = redis.call('GET', KEYS[1]) or ''
+if service ~= ARGV[3] and service ~= ARGV[2] then return 2 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+_FORGET: Final = """
+local service = redis.call('GET', KEYS[1])
+if service and string.match(service, '^%d+ (.*)$') == ARGV[1] then return {0, false} end
+local kept = redis.call('HGET', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+return {1, kept}
+"""
+
+
+class RedisRecommendationStore:
+    """Writers of one generation may work at once. What is not in service expires after
+    `keep_seconds` without a write, a rollback's goal included."""
+
+    def __init__(self, server: RedisServer, prefix: str = "", *, keep_seconds: float) -> None:
+        self._server = server
+        self._tag = f"{prefix}nextup:lists"
+        self._keep_seconds = max(1, round(keep_seconds))
+        self._packer = ListPacker()
+        self._guess: tuple[int, str] | None = None  # what was in service at the last look
+        self._current_key = f"{{{self._tag}}}current"
+        self._generations_key = f"{{{self._tag}}}generations"
+
+    def write(self, generation: str, lists: Iterable[PublishedList]) -> int:
+        """Add lists; see the port. Repeated lists of one person count each time.
+
+        Some thousand are sent at a time; after an error or a kill those that were are there,
+        unseen by readers, and writing everything again replaces them.
+        """
+        if generation == self.current():
+            raise in_service(generation)
+        written = 0
+        rest = iter(lists)
+        while batch := list(islice(rest, LISTS_PER_BATCH)):
+            packed = {each.user_id: self._packer.pack(each) for each in batch}
+            self._put(generation, packed)
+            written += len(batch)
+        return written
+
+    def switch(self, generation: str) -> None:
+        """Put the generation in service; switching to the one in service does nothing.
+
+        Its lists are sealed and kept for ever first, bucket by bucket; then one key is set.
+        """
+        done = 2
+        while done == 2:
+            with self._server.client() as client:
+                before = client.get(self._current_key) or b""
+                buckets = self._stored().get(generation)
+                if buckets is None:
+                    raise never_written(generation)
+                with client.pipeline(transaction=False) as pipeline:
+                    for bucket in range(buckets):
+                        pipeline.eval(_SEAL, 2, *self._bucket(bucket, generation), generation)
+                    pipeline.execute()
+                keys = (self._current_key, self._generations_key)
+                service = f"{buckets} {generation}"
+                done = client.eval(_SWITCH, 2, *keys, generation, service, before)
+        if done == 0:
+            raise never_written(generation)
+        self._expire_all_but(generation)
+
+    def current(self) -> str | None:
+        """The generation in service."""
+        with self._server.client() as client:
+            self._guess = _parse(client.get(self._current_key))
+        return None if self._guess is None else self._guess[1]
+
+    def generations(self) -> Sequence[str]:
+        """All that are stored, by name."""
+        return sorted(self._stored())
+
+    def read(self, user_id: str) -> PublishedList | None:
+        """The person's list in the generation in service, mostly in one round trip."""
+        with self._server.client() as client:
+            user, packed = user_id.encode(), None
+            guess = self._guess or _parse(client.get(self._current_key))
+            while guess is not None:
+                with client.pipeline(transaction=False) as pipeline:
+                    pipeline.get(self._current_key)
+                    pipeline.hget(self._bucket(_bucket_of(user, guess[0]), guess[1])[0], user)
+                    service, packed = pipeline.execute()
+                now = _parse(service)
+                if now == guess and (packed is not None or self._still(client, guess)):
+                    break
+                guess = now
+            self._guess = guess
+        if guess is None or packed is None:
+            return None
+        return self._packer.unpack(user_id, packed)
+
+    def count(self, generation: str) -> int:
+        """How many lists it holds; 0 for an unknown one."""
+        buckets = self._stored().get(generation, 0)
+        with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
+            for bucket in range(buckets):
+                pipeline.hlen(self._bucket(bucket, generation)[0])
+            return sum(pipeline.execute())
+
+    def drop(self, generation: str) -> None:
+        """Delete a generation. An absent one does nothing."""
+        with self._server.client() as client:
+            keys = (self._current_key, self._generations_key)
+            free, kept = client.eval(_FORGET, 2, *keys, generation)
+            if not free:
+                raise in_service(generation)
+            buckets = BUCKETS if kept is None else int(kept.split()[0])
+            with client.pipeline(transaction=False) as pipeline:
+                for bucket in range(buckets):
+                    pipeline.unlink(self._bucket(bucket, generation)[0])
+                pipeline.execute()
+
+    def erase(self, user_id: str) -> int:
+        """Delete the person's list from every generation; returns from how many."""
+        stored = self._stored()
+        with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
+            user = user_id.encode()
+            for generation, buckets in stored.items():
+                pipeline.hdel(self._bucket(_bucket_of(user, buckets), generation)[0], user)
+            return sum(pipeline.execute())
+
+    def close(self) -> None:
+        """Release everything. Closing twice does nothing."""
+        self._server.close()
+
+    def _bucket(self, number: int, generation: str) -> tuple[str, str]:
+        """The keys of the bucket's lists and of its seal."""
+        tag = f"{{{self._tag}:{number}}}"
+        return f"{tag}:{generation}", f"{tag}sealed"
+
+    def _put(self, generation: str, packed: dict[str, str]) -> None:
+        pairs: dict[int, list[bytes | str]] = {}
+        for user_id, items in packed.items():
+            user = user_id.encode()
+            pairs.setdefault(_bucket_of(user, BUCKETS), []).extend((user, items))
+        with self._server.client() as client:
+            keys = (self._current_key, self._generations_key)
+            kept = f"{BUCKETS} {int(time()) + self._keep_seconds}"
+            if not client.eval(_REGISTER, 2, *keys, generation, kept):
+                raise in_service(generation)
+            with client.pipeline(transaction=False) as pipeline:
+                for bucket, values in pairs.items():
+                    bucket_keys = self._bucket(bucket, generation)
+                    keep = self._keep_seconds + SPARE_SECONDS
+                    pipeline.eval(_PUT, 2, *bucket_keys, generation, keep, *values)
+                if not all(pipeline.execute()):
+                    raise in_service(generation)
+
+    def _stored(self) -> dict[str, int]:
+        """The buckets of each generation that is there; those that expired are forgotten."""
+        with self._server.client() as client:
+            current = _parse(client.get(self._current_key))
+            found = {
+                name.decode(): [int(part) for part in kept.split()]
+                for name, kept in client.hgetall(self._generations_key).items()
+            }
+            gone = [
+                name
+                for name, (_, expires_at) in found.items()
+                if expires_at < time() and (current is None or name != current[1])
+            ]
+            if gone:
+                client.hdel(self._generations_key, *gone)
+        return {name: kept[0] for name, kept in found.items() if name not in gone}
+
+    def _expire_all_but(self, generation: str) -> None:
+        """Begin the time of those that are not in service, where it has not begun."""
+        others = {name: b for name, b in self._stored().items() if name != generation}
+        with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
+            for name, buckets in others.items():
+                for bucket in range(buckets):
+                    key, _ = self._bucket(bucket, name)
+                    pipeline.expire(key, self._keep_seconds + SPARE_SECONDS)
+                expires_at = int(time()) + self._keep_seconds
+                pipeline.hset(self._generations_key, name, f"{buckets} {expires_at}")
+            pipeline.execute()
+
+    def _still(self, client: Any, guess: tuple[int, str]) -> bool:
+        """Whether the generation was in service until after the look for its list: one that was
+        dropped between the two questions has no lists any more."""
+        return _parse(client.get(self._current_key)) == guess
+
+
+def _bucket_of(user: bytes, buckets: int) -> int:
+    return crc32(user) % buckets
+
+
+def _parse(service: bytes | None) -> tuple[int, str] | None:
+    if service is None:
+        return None
+    buckets, _, generation = service.decode().partition(" ")
+    return int(buckets), generation

@@ -1,0 +1,135 @@
+"""The hottest read, `GET /v1/users/{user_id}/recommendations`, answered before the framework.
+
+The route in `recommendations.py` makes every answer. While nothing changes for a person, this
+gives the very bytes again, with the same headers, counted in the same metrics, and only to
+callers whom the guard lets in.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from nextup.domain.clients import Scope as Need
+from nextup.domain.errors import NextupError
+from nextup.entrypoints.api.access import CALLER, NEEDED, REFUSED
+from nextup.services.recommending.answers import Answer
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Scope, Send
+
+    from nextup.entrypoints.api.metrics import Metrics
+    from nextup.services.access.guard import Guard
+    from nextup.services.access.tenants import Tenants
+    from nextup.services.recommending.answers import Answers, Moment
+
+    Headers = list[tuple[bytes, bytes]]
+
+ROUTE = "/v1/users/{user_id}/recommendations"
+BEFORE, AFTER = ROUTE.split("{user_id}")
+OWN_ANSWER = {b"if-none-match", b"if-modified-since", b"range", b"content-length", b"expect"}
+MATTERS = {b"accept-encoding", b"origin", b"accept"}  # to what is answered
+LEVEL = re.compile(rb'"level":"([a-z]+)"')
+WHOLE = b'"missing":[]'  # nothing had to be done without
+TOKEN = b'"token":"'
+GZIPPED = (b"content-encoding", b"gzip")
+
+
+class Asked(NamedTuple):
+    """A request that may be answered again: for whom its answer is to be kept, and under what."""
+
+    answers: Answers
+    key: tuple[str, bytes, bytes]
+    moment: Moment
+
+
+class Hot:
+    """For one event loop."""
+
+    def __init__(self, guard: Guard, tenants: Tenants, metrics: Metrics) -> None:
+        self._guard = guard
+        self._tenants = tenants
+        self._metrics = metrics
+        self._answered = metrics.requests.labels(ROUTE, "GET", "200")
+        self._latency = metrics.latency.labels(ROUTE, "GET")
+
+    def find(self, scope: Scope) -> Answer | Asked | None:
+        """The answer; or how to keep the one that is about to be made; or nothing, where this is
+        another request, or one that is refused."""
+        path: str = scope["path"]
+        if not (path.endswith(AFTER) and path.startswith(BEFORE) and scope["method"] == "GET"):
+            return None
+        user_id = path[len(BEFORE) : -len(AFTER)]
+        varying = _varying(scope["headers"])
+        if not user_id or "/" in user_id or b"page=" in scope["query_string"] or varying is None:
+            return None
+        try:
+            caller = self._guard.admit(scope["headers"], Need.READ)
+        except NextupError as error:
+            scope[REFUSED] = error  # the route says so, without asking again
+            return None
+        scope[CALLER], scope[NEEDED] = caller, Need.READ
+        serving = self._tenants.at_hand(caller, Need.READ)
+        if serving is None:
+            return None
+        key = (path, scope["query_string"], varying)
+        found = serving.answers.find(key)
+        if found is not None:
+            return found
+        return Asked(serving.answers, key, serving.answers.moment(serving.stored_id(user_id)))
+
+    async def send(self, answer: Answer, request_id: tuple[bytes, bytes], send: Send) -> None:
+        """The bytes again."""
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [*answer.headers, request_id],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def count(self, answer: Answer, seconds: float) -> None:
+        """As the route would."""
+        self._metrics.served.labels(answer.level).inc()
+        self._answered.inc()
+        self._latency.observe(seconds)
+
+
+def _varying(headers: Headers) -> bytes | None:
+    """What of the headers matters to the answer; nothing where only the route can tell."""
+    varying = b""
+    for name, value in headers:
+        if name in MATTERS:
+            varying += name + value + b"\n"
+        elif name in OWN_ANSWER:
+            return None
+    return varying
+
+
+class Keeping:
+    """Passes an answer on, and keeps it if it may be given again."""
+
+    def __init__(self, asked: Asked, send: Send) -> None:
+        self._asked = asked
+        self._send = send
+        self._headers: Headers | None = None
+
+    async def send(self, message: Message) -> None:
+        """Send on; a whole good answer is kept first."""
+        if message["type"] == "http.response.start":
+            self._headers = list(message["headers"]) if message["status"] == 200 else None
+        elif self._headers is not None and not message.get("more_body"):
+            self._keep(bytes(message.get("body", b"")), self._headers)
+        else:
+            self._headers = None  # it comes in pieces
+        await self._send(message)
+
+    def _keep(self, body: bytes, headers: Headers) -> None:
+        plain = gzip.decompress(body) if GZIPPED in headers else body
+        level = LEVEL.search(plain)
+        if level is None or WHOLE not in plain or TOKEN not in plain:
+            return  # made without some part: it is to be made anew
+        answers, key, moment = self._asked
+        answers.keep(key, Answer(body, headers, level[1].decode(), moment))

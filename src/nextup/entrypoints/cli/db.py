@@ -1,0 +1,45 @@
+"""`nextup db upgrade|current`."""
+
+from __future__ import annotations
+
+import typer
+
+from nextup.entrypoints.cli.context import platform_at
+from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+
+app = typer.Typer(no_args_is_help=True, help="The tables of SQL databases, version by version.")
+
+
+@app.command()
+def upgrade(home: Home = HERE, as_json: Json = False) -> None:
+    """Migrate the tables to this version of Nextup, or make them; repeating changes nothing."""
+    _show("before", home, Output(as_json=as_json), upgrading=True)
+
+
+@app.command()
+def current(home: Home = HERE, as_json: Json = False) -> None:
+    """The revision of each port's tables and the one that this version of Nextup needs; exit
+    with 1 where they differ."""
+    if _show("is", home, Output(as_json=as_json), upgrading=False):
+        raise typer.Exit(1)
+
+
+def _show(heading: str, home: str, out: Output, *, upgrading: bool) -> bool:
+    """Whether some tables were of another revision than is needed."""
+    from nextup.bootstrap import sql_schemas
+
+    with platform_at(home) as platform:
+        parts = [
+            {
+                "part": schema.part,
+                "database": schema.place,
+                "prefix": schema.prefix,
+                heading: schema.upgrade() if upgrading else schema.current(),
+                "needed": schema.wanted,
+            }
+            for schema in sql_schemas(platform.settings)
+        ]
+    rows = [tuple(value or "none" for value in part.values()) for part in parts]
+    columns = ("part", "database", "prefix", heading, "needed")
+    out.table("Tables", columns, rows, {"parts": parts})
+    return any(part[heading] not in {None, part["needed"]} for part in parts)

@@ -1,0 +1,63 @@
+"""What the catalogue says about items, remembered for a moment: lists name the same ones."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nextup.domain.items import Item
+    from nextup.ports.catalog import Catalog
+    from nextup.services.recommending.changes import Changes
+
+SECONDS = 1.0  # that a change by another program may stay unseen; our own are seen at once
+MOST_ITEMS = 50_000
+
+
+class ReadsItems(Protocol):
+    """The part of a catalogue that lists need."""
+
+    def items(self, item_ids: Collection[str]) -> dict[str, Item]:
+        """Those that exist, by id."""
+        ...
+
+
+class Details:
+    """Safe to share between threads. Raises what the catalogue raises."""
+
+    def __init__(self, catalog: Catalog, changes: Changes, *, seconds: float = SECONDS) -> None:
+        self._catalog = catalog
+        self._changes = changes
+        self._seconds = seconds
+        self._known: dict[str, Item | None] = {}
+        self._as_of = -1
+        self._good_until = 0.0  # monotonic seconds
+        self._renewing = threading.Lock()
+
+    def items(self, item_ids: Collection[str]) -> dict[str, Item]:
+        """Those that exist, by id; one question for all that are not remembered."""
+        known = self._current()
+        unknown = [item_id for item_id in item_ids if item_id not in known]
+        if unknown:
+            found = self._catalog.items(unknown)
+            if len(known) < MOST_ITEMS:
+                known.update({item_id: found.get(item_id) for item_id in unknown})
+            else:
+                known = {**known, **{item_id: found.get(item_id) for item_id in unknown}}
+        return {item_id: item for item_id in item_ids if (item := known[item_id]) is not None}
+
+    def _current(self) -> dict[str, Item | None]:
+        """What is remembered; a new, empty memory once the old one is out of date. Whoever still
+        fills the old one fills it for nobody."""
+        as_of = self._changes.catalogue()
+        if as_of == self._as_of and monotonic() < self._good_until:
+            return self._known
+        with self._renewing:
+            if as_of != self._as_of or monotonic() >= self._good_until:
+                self._known = {}
+                self._as_of = as_of
+                self._good_until = monotonic() + self._seconds
+            return self._known
