@@ -19,6 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PARTS: dict[str, list[str]] = {
     "embedded": [],
+    "api": [],
     "als": [],
     "ranking": [],
     "growth": [],
@@ -27,6 +28,7 @@ PARTS: dict[str, list[str]] = {
 }
 QUICK: dict[str, list[str]] = {
     "embedded": ["--data", "ml-latest-small", "--rounds", "2"],
+    "api": ["--seconds", "2", "--rounds", "1"],
     "als": ["--data", "1", "--factors", "64", "--rounds", "1"],
     "ranking": ["--data", "1", "--factors", "64", "--rounds", "1", "--people", "2000"],
     "growth": ["--millions", "1", "2"],

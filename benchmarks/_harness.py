@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
@@ -20,9 +21,11 @@ import numpy as np  # noqa: E402
 from nextup.algorithms.interactions import Interactions  # noqa: E402
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 class Row(TypedDict):
@@ -64,6 +67,46 @@ def report(rows: Sequence[Row], *, as_json: bool) -> None:
             f"{each['what']:{width}}  {each['ours']:10.4g}  {each['rival']:10.4g}  "
             f"{each['ratio']:7.2f}  {each['goal']:6.4g}  {verdict} ({each['rival_name']})"
         )
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """How every benchmark may be asked to show its rows."""
+    parser.add_argument("--json", action="store_true", help="one list of rows, and nothing else")
+    parser.add_argument("--record", action="store_true", help="into RESULTS.md as well")
+
+
+def publish(rows: Sequence[Row], options: argparse.Namespace) -> None:
+    """Report the rows and, where asked, put them into the page of results under the command."""
+    report(rows, as_json=options.json)
+    if options.record:
+        given = [each for each in sys.argv[1:] if each not in {"--record", "--json"}]
+        command = " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *given])
+        page = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Benchmarks\n"
+        RESULTS.write_text(with_section(page, f"`{command}`", rows), encoding="utf-8")
+
+
+def with_section(page: str, title: str, rows: Sequence[Row]) -> str:
+    """The page with this section in the place of the one of the same title, or at its end."""
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    lines = [f"## {title}", "", f"{datetime.now(UTC):%Y-%m-%d}; load when it ended: {load}.", ""]
+    lines += table(rows)
+    start, *sections = page.rstrip("\n").split("\n## ")
+    bodies = {section.partition("\n")[0]: section for section in sections}
+    bodies[title] = "\n".join(lines).removeprefix("## ")
+    return "\n\n## ".join([start, *(body.strip() for body in bodies.values())]) + "\n"
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """The rows as a table in Markdown, missed goals in bold."""
+    return [
+        "| what | ours | rival | rival's name | ratio | goal | met |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {row['what']} | {row['ours']:.4g} | {row['rival']:.4g} | {row['rival_name']} "
+            f"| {row['ratio']} | {row['goal']} | {'yes' if row['met'] else '**no**'} |"
+            for row in rows
+        ),
+    ]
 
 
 def say(text: str) -> None:

@@ -243,12 +243,12 @@ def pair_rows(task: Task, results: Mapping[str, Result]) -> list[harness.Row]:
     """Beside published figures where the data are Gowalla's, else beside plain neighbours."""
     train, test = task.train, task.test.truth
     if (train.n_users, train.n_items, len(train), len(test)) != GOWALLA_SHAPE:
-        neighbours = results["item_item"].ndcg
+        within = within_rows(f"{task.name} NDCG@20", results)
+        if "item_item" not in results:
+            return within
         name = f"{task.name} NDCG@20: blend against item-item neighbours"
-        return [
-            row(name, results["blend"].ndcg, neighbours, "item_item", 1.0),
-            *within_rows(f"{task.name} NDCG@20", results),
-        ]
+        ours, neighbours = results["blend"].ndcg, results["item_item"].ndcg
+        return [row(name, ours, neighbours, "item_item", 1.0), *within]
     best = max(results, key=lambda name: results[name].ndcg)
     rows = []
     for number, measured in enumerate(("Recall@20", "NDCG@20")):

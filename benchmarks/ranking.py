@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cpu-time", action="store_true", help="processor, not wall seconds")
-    parser.add_argument("--json", action="store_true")
+    harness.add_output_options(parser)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     train = harness.data_set(options.data).train
@@ -132,7 +132,7 @@ def main() -> None:
         model = ImplicitALS(factors=factors, iterations=4, threads=options.threads).fit(ranked)
         rows += everyone(ranked, model, options)
         rows += one_person(factors, options)
-    harness.report(rows, as_json=options.json)
+    harness.publish(rows, options)
 
 
 if __name__ == "__main__":

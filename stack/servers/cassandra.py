@@ -68,12 +68,16 @@ storage_port: {storage}
 native_transport_port: {port}
 data_file_directories: ["{folder}/data"]
 commitlog_directory: {folder}/commitlog
-commitlog_sync: periodic
-commitlog_sync_period: 10000ms
+commitlog_sync: batch
 commitlog_segment_size: 16MiB
 hints_directory: {folder}/hints
 saved_caches_directory: {folder}/saved_caches
 cdc_raw_directory: {folder}/cdc
+concurrent_writes: 64
+read_request_timeout: 20s
+range_request_timeout: 20s
+write_request_timeout: 20s
+cas_contention_timeout: 10s
 memtable_heap_space: 64MiB
 memtable_offheap_space: 64MiB
 file_cache_size: 32MiB
@@ -94,7 +98,8 @@ LOGBACK = """\
 
 
 class Cassandra(Server):
-    """One node. What it acknowledged outlives the process, and not a power cut of ten seconds."""
+    """One node that writes to its disk what it acknowledges. (By default it does so every ten
+    seconds, and relies on other nodes until then.)"""
 
     name: ClassVar[str] = "cassandra"
 

@@ -81,6 +81,12 @@ class Kafka(Server):
         for number in self._plain:
             self._wait(number)
 
+    def stop(self) -> None:
+        """See `Server.stop`. Crashed: its data go with it, and a cluster of which two have ended
+        lets the third wait for them."""
+        self.kill()
+        super().stop()
+
     def start_node(self, number: int, *, wait: bool = True) -> None:
         """Start one node, from 1 on, unless it runs."""
         if number in self._running and self._running[number].running:

@@ -96,6 +96,7 @@ class Place:
     url: str
     home: Path
     tenant: str = "default"
+    more: dict[str, Any] = field(default_factory=dict)  # settings
     _opened: list[Opened] = field(default_factory=list)
     _places: list[Place] = field(default_factory=list)
 
@@ -127,6 +128,7 @@ class Place:
             weights=COUNTED,
             trending={"window_days": WINDOW_DAYS},
             **{f"{port}_url": self.url},
+            **self.more,
         )
         adapter = open_adapter(port, settings, **options)
         self._opened.append(adapter)
@@ -157,14 +159,15 @@ class Place:
 
     def clean(self) -> None:
         """Close all that was opened, and remove what it left on a server."""
-        self._close()
+        self.close()
         clean_server(self.url, f"{self.tenant}_")  # begins the names of `another`'s, too
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close all that was opened here."""
         for opened in self._opened:
             opened.close()
         for place in self._places:
-            place._close()
+            place.close()
 
 
 _run = secrets.token_hex(3)

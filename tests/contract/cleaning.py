@@ -44,7 +44,7 @@ def _delete_topics(url: str, prefix: str) -> None:
 
 def _drop_cassandra(url: str, prefix: str) -> None:
     from nextup.adapters.cassandra import CassandraCluster
-    from nextup.settings import Cassandra
+    from nextup.settings_servers import Cassandra
 
     cluster = CassandraCluster(url, Cassandra(timeout_seconds=20), {}, {})
     rows = cluster.run(

@@ -202,6 +202,7 @@ def test_an_id_is_known_for_ever(open_log: Opener, monkeypatch: pytest.MonkeyPat
     assert log.append([event(1)])[0].duplicate
 
 
+@durable(EVENT_LOGS)
 def test_an_id_that_two_writers_have_written_is_read_once(open_log: Opener) -> None:
     """Two that have the log open, neither knowing what the other does, and a reader that begins
     anywhere: each id is one event."""

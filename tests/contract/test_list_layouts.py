@@ -144,7 +144,7 @@ def test_other_programs_find_the_rows(place: Place, platform: Platform) -> None:
     prefix = f"{place.tenant}_"
     if place.url.startswith("cassandra:"):
         from nextup.adapters.cassandra import CassandraCluster
-        from nextup.settings import Cassandra
+        from nextup.settings_servers import Cassandra
 
         cluster = CassandraCluster(place.url, Cassandra(timeout_seconds=20), {}, {})
         rows = cluster.run(

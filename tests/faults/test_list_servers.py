@@ -208,14 +208,12 @@ def test_gone_for_longer_than_a_writer_waits(server: Server, lists: Opener) -> N
 
 def test_what_was_acknowledged_is_there(server: Server, lists: Opener) -> None:
     """A server that is killed the moment it has acknowledged a write and a switch has both."""
-    store = lists(server.url, **PATIENT)
-    for number in range(3):
-        in_service(store, f"g{number}", 300)
-        server.kill()
-        server.launch()
-        other = lists(server.url, **PATIENT)
-        assert other.current() == f"g{number}"
-        assert other.count(f"g{number}") == 300
+    in_service(lists(server.url, **PATIENT), "new", 300)
+    server.kill()
+    server.launch()
+    other = lists(server.url, **PATIENT)
+    assert other.current() == "new"
+    assert other.count("new") == 300
 
 
 def test_frozen_for_longer_than_the_time_out(server: Server, lists: Opener) -> None:
@@ -243,7 +241,11 @@ def serving(built_folder: Path, server: Server, lists: Opener) -> Iterator[httpx
     """An API whose lists are on the server; `stranger` has a list, and no history."""
     lists.home = built_folder
     settings = lists.settings(server.url, timeout_seconds=1.0, scan_seconds=1.0, retry_seconds=30.0)
-    overrides = {"online_state_url": "memory://", "tenant": "default"}
+    overrides = {
+        "online_state_url": "memory://",
+        "tenant": "default",
+        "recommend": settings.recommend.model_copy(update={"cache_seconds": 0.0}),
+    }
     settings = settings.model_copy(update=overrides)
     with open_platform(settings) as platform:
         _publish(platform)

@@ -7,6 +7,7 @@ to its end is typed in that platform's folder, in order:
     <!-- run: sample -->           a platform with items and events, before its first run
     <!-- run: built -->            the same after a run of the pipeline
     <!-- run: built, served -->    the same, with a server behind http://127.0.0.1:8000
+    <!-- run: built, guarded -->   the same, with a server that asks for keys
     <!-- file: orders.csv -->      the next block is a file's content
     <!-- shape -->                 the next block's output is one example: only its form counts
     <!-- not run -->               the next block is shown, and not typed
@@ -50,6 +51,7 @@ class Session:
 
     platform: str
     served: bool
+    guarded: bool = False
     steps: list[Typed | tuple[str, str]] = field(default_factory=list)  # (file, its content)
 
 
@@ -62,7 +64,7 @@ def sessions(text: str) -> list[Session]:
             order = part["order"].strip()
             if order.startswith("run: "):
                 platform, *more = order.removeprefix("run: ").split(", ")
-                found.append(Session(platform, more == ["served"]))
+                found.append(Session(platform, bool(more), more == ["guarded"]))
             continue
         if found and order.startswith("file: "):
             found[-1].steps.append((order.removeprefix("file: "), part["text"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import re
 import shlex
 import shutil
@@ -61,7 +62,8 @@ def test_what_a_page_shows_happens(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "100")
     assert session.steps
-    with _served(folder) if session.served else nullcontext(ADDRESS) as url:
+    auth = "keys" if session.guarded else "none"
+    with _served(folder, auth) if session.served else nullcontext(ADDRESS) as url:
         for step in session.steps:
             if isinstance(step, Typed):
                 output = type_in(step.command.replace(ADDRESS, url)).replace(url, ADDRESS)
@@ -69,7 +71,7 @@ def test_what_a_page_shows_happens(
                 assert wrong is None, f"$ {step.command}\n{wrong}"
             else:
                 name, content = step
-                Path(name).write_text(content, encoding="utf-8")
+                Path(name).write_text(content.replace(ADDRESS, url), encoding="utf-8")
 
 
 @every_page
@@ -139,6 +141,7 @@ def _run_shell(command: str, typed: str = "") -> str:
         text=True,
         timeout=60,
         check=False,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     return done.stdout + done.stderr
 
@@ -172,9 +175,9 @@ def assert_is_command(words: list[str]) -> None:
 
 
 @contextmanager
-def _served(folder: Path) -> Iterator[str]:
+def _served(folder: Path, auth: str) -> Iterator[str]:
     with (
-        open_platform(load_settings(folder)) as platform,
+        open_platform(load_settings(folder, access={"auth": auth})) as platform,
         ApiServer(create_app(platform), host="127.0.0.1", port=0) as server,
     ):
         yield server.url

@@ -362,3 +362,25 @@ def test_the_control_database_may_rest(tmp_path: Path) -> None:
         assert guard.admit([(b"x-api-key", known)], Scope.READ).client_id == "known"
         with pytest.raises(BackendUnavailable):
             guard.admit([(b"x-api-key", stranger)], Scope.READ)
+
+
+def test_workers_keep_one_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate holds for all workers of a server together, and so does a revocation."""
+    monkeypatch.setenv("NEXTUP_SERVER__WORKERS", "2")
+    several = make_world(tmp_path / "home", trained=False)
+    several.register("admin")
+    several.register("slow", scopes=[Scope.READ], per_second=0.001, burst=5)
+    several.register("gone", scopes=[Scope.READ])
+
+    def ask(name: str) -> int:
+        with several.client(name) as fresh:  # a connection of its own, with any of the workers
+            return fresh.get("/v1/popular").status_code
+
+    with server_of(several):
+        answers = [ask("slow") for _ in range(16)]
+        assert 5 <= answers.count(200) <= 6
+        assert set(answers) == {200, 429}
+        assert {ask("gone") for _ in range(8)} == {200}
+        with several.client("admin") as admin:
+            assert admin.delete("/v1/clients/gone").status_code == 200
+        assert {ask("gone") for _ in range(8)} == {401}

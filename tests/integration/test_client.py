@@ -52,7 +52,6 @@ class Awaited:
     """An AsyncClient that waits for itself, so that one test can be told of both clients."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
-        self._loop = asyncio.new_event_loop()
         if "sleep" in named:
             sleep = named["sleep"]
 
@@ -61,6 +60,7 @@ class Awaited:
 
             named["sleep"] = asleep
         self._client = AsyncClient(*arguments, **named)
+        self._loop = asyncio.new_event_loop()
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -263,17 +263,17 @@ class TestRetries:
     @pytest.mark.parametrize(
         ("answer", "raised"),
         [
-            (httpx.Response(500, text="<html>"), ServerFailure),
-            (httpx.Response(422, json={}), InvalidRequest),
-            (httpx.Response(429, json={}, headers={"Retry-After": "3600"}), LimitReached),
-            (httpx.Response(502, text="proxy"), ServerFailure),
+            ({"status_code": 500, "text": "<html>"}, ServerFailure),
+            ({"status_code": 422, "json": {}}, InvalidRequest),
+            ({"status_code": 429, "json": {}, "headers": {"Retry-After": "3600"}}, LimitReached),
+            ({"status_code": 502, "text": "proxy"}, ServerFailure),
         ],
     )
     def test_what_does_not_get_better_is_not_tried_again(
-        self, make: Callable[..., Any], answer: httpx.Response, raised: type[Exception]
+        self, make: Callable[..., Any], answer: dict[str, Any], raised: type[Exception]
     ) -> None:
         """Nor is what would have to be waited for too long."""
-        script = Scripted(answer)
+        script = Scripted(httpx.Response(**answer))
         with (
             make("http://nextup", transport=httpx.MockTransport(script)) as client,
             pytest.raises(raised),
@@ -366,8 +366,7 @@ class TestBatches:
         with Client("http://nextup", transport=httpx.MockTransport(script)) as client:
             ids: list[str] = []
             with pytest.raises(BatchFailed) as failed, client.batch(size=1, seconds=60) as events:
-                for number in range(3):
-                    ids.append(events.send("like", "ada", f"film-{number}"))
+                ids.extend(events.send("like", "ada", f"film-{number}") for number in range(3))
             assert [one["event_id"] for one in failed.value.unsent] == ids[1:][
                 -len(failed.value.unsent) :
             ]

@@ -62,7 +62,7 @@ def test_the_very_bytes_again(world: tuple[httpx.Client, Platform]) -> None:
     client, _ = world
     first = client.get(PATH)
     served_before = counted(client, "nextup_served_total")
-    answered = f'http_requests_total{{handler="/v1/users/{{user_id}}/recommendations"'
+    answered = 'http_requests_total{handler="/v1/users/{user_id}/recommendations"'
     before = counted(client, answered)
     again = client.get(PATH, headers={"x-request-id": "mine-1"})
     assert again.content == first.content
@@ -154,3 +154,17 @@ def test_a_graceful_stop_keeps_every_list(tmp_path: Path) -> None:
     with served(tmp_path, access=OPEN) as (client, _):
         for page in pages:
             assert client.get(f"/v1/served/{page['token']}").json()["items"][:20] == page["items"]
+
+
+def test_what_another_server_applied_makes_a_new_answer(tmp_path: Path) -> None:
+    """An event that another server took in, over the same stores, shows here soon."""
+    long = {"cache_seconds": 3600.0}
+    with (
+        served(tmp_path, recommend=long, access=OPEN) as (here, _),
+        served(tmp_path, recommend=long, access=OPEN) as (there, _),
+    ):
+        like(here, "film-2")
+        before = token(here)
+        assert token(here) == before
+        like(there, "film-1")
+        wait_for(lambda: token(here) != before)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nextup.ports.event_log import EventLog
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-TYPES = ("view", "click", "like", "rating", "dismiss", "impression")
+TYPES = ("view", "click", "like", "rating", "dismiss", "impression", "retract")
 BUILT = (
     Table.EVENTS,
     Table.QUARANTINE,

@@ -42,9 +42,10 @@ class Served:
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self.log = home / "serve.log"
+        command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", "-C", str(home)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, "serve", "--port", "0", "-C", str(home), *arguments],
+                [*command, *arguments],
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

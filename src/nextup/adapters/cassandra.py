@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from contextlib import contextmanager
+from datetime import UTC
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -25,7 +26,8 @@ from cassandra.policies import (
 from nextup.adapters.cassandra_errors import may_pass, translate
 from nextup.adapters.cassandra_url import parse
 from nextup.adapters.cassandra_writes import Writes
-from nextup.domain.errors import BackendUnavailable
+from nextup.domain.errors import BackendUnavailable, CorruptData
+from nextup.ports.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from cassandra.cluster import ResponseFuture
     from cassandra.query import PreparedStatement
 
-    from nextup.settings import Cassandra
+    from nextup.settings_servers import Cassandra
+
+    Statement = tuple[str, Sequence[Any]]
 
 T = TypeVar("T")
 
@@ -153,6 +157,17 @@ class CassandraCluster:
     def bind(self, statement: str, values: Sequence[Any]) -> Any:
         """A prepared statement with its values, for a batch."""
         return self._bind(self._connected(), statement, values)
+
+    def trial(self, put: Statement, read: Statement, remove: Statement) -> Trial:
+        """Write, read and delete a row that nobody else looks at."""
+        self.run(*put)
+        try:
+            if not self.run(*read):
+                raise CorruptData(f"{self.url} does not give back what it was given.")
+        finally:
+            self.run(*remove)
+        (said,) = self.run("SELECT release_version, toTimestamp(now()) AS clock FROM system.local")
+        return Trial(f"Cassandra {said.release_version}", said.clock.replace(tzinfo=UTC))
 
     def timestamp(self) -> int:
         """Microseconds: later than those of all writes so far, earlier than those to come."""

@@ -6,7 +6,9 @@ The client connects with its first use and reconnects by itself.
 from __future__ import annotations
 
 import time
+import uuid
 from contextlib import contextmanager
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bson.errors import InvalidDocument
@@ -27,13 +29,14 @@ from pymongo.errors import (
 from pymongo.uri_parser import parse_uri
 
 from nextup.domain import errors
+from nextup.ports.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pymongo.collection import Collection
 
-    from nextup.settings import MongoDB
+    from nextup.settings_servers import MongoDB
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -107,6 +110,21 @@ class MongoDatabase:
             if translated is None:
                 raise
             raise translated from error
+
+    def trial(self) -> Trial:
+        """Write, read and delete a document in a collection of its own."""
+        name = f"trial_{uuid.uuid4().hex}"
+        with self.at_the_wall():
+            own = self.collection(name)
+            own.insert_one({"_id": name})
+            try:
+                if own.find_one({"_id": name}) is None:
+                    raise errors.CorruptData(f"{self.url} does not give back what it was given.")
+            finally:
+                own.drop()
+            clock = self._database.command("isMaster").get("localTime")  # all versions know it
+            product = f"MongoDB {self._client.server_info()['version']}"
+        return Trial(product, None if clock is None else clock.replace(tzinfo=UTC))
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""

@@ -41,11 +41,14 @@ def prefix_of(settings: Settings) -> str:
     return "" if settings.tenant == "default" else f"{settings.tenant}_"
 
 
-def _database(settings: Settings, url: str, prefix: str | None = None) -> Database:
+def _database(
+    settings: Settings, url: str, prefix: str | None = None, *, durable: bool = True
+) -> Database:
     from nextup.adapters.sql import open_database
 
     names_begin = prefix_of(settings) if prefix is None else prefix
-    return open_database(url, settings.home, names_begin, connections=settings.connections)
+    connections = settings.connections
+    return open_database(url, settings.home, names_begin, durable=durable, connections=connections)
 
 
 def _taken_over(database: Database, adapter: Callable[..., Adapter], **options: Any) -> Adapter:
@@ -169,7 +172,8 @@ def sql_state(settings: Settings, url: str) -> OnlineState:
     from nextup.adapters.online_state.sql import SqlOnlineState
 
     return _taken_over(
-        _database(settings, url),
+        # rebuilt from the log: after a power cut (not a kill) it reads the last moments again
+        _database(settings, url, durable=False),
         SqlOnlineState,
         weights=_counted(settings),
         window_days=settings.trending.window_days,

@@ -6,7 +6,9 @@ of a cluster, which tells of the others. Needs Redis 6.2 or what speaks like it.
 
 from __future__ import annotations
 
+import secrets
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -18,14 +20,21 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from nextup.adapters.redis_errors import translate
-from nextup.domain.errors import BackendUnavailable, ConfigurationError, InvalidInput
+from nextup.domain.errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    CorruptData,
+    InvalidInput,
+)
+from nextup.ports.trial import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from nextup.settings import Connections
+    from nextup.settings_servers import Connections
 
 IDLE_SECONDS: Final = 30  # a connection that nobody used for so long is tried before it is lent
+TRIAL_MILLISECONDS: Final = 60_000  # what a killed trial left goes after so long
 RETRY_SECONDS: Final = 1.0  # the longest pause between two tries
 
 _URL_CURE = "Write redis://user:password@host:6379/0, rediss:// for TLS, redis+cluster://host."
@@ -76,6 +85,34 @@ class RedisServer:
             raise translate(error, self.url) from error
         except UnicodeEncodeError as error:
             raise InvalidInput("A value cannot be stored: it is not text.") from error
+
+    @staticmethod
+    def script(where: Any, script: str, keys: Sequence[str], *arguments: Any) -> Any:
+        """Run Lua, in one step, by a client or in a pipeline: that of a cluster has no `eval`."""
+        return where.execute_command("EVAL", script, len(keys), *keys, *arguments)
+
+    def trial(self, key: str) -> Trial:
+        """Write, read and delete something, and ask what the server is."""
+        name = f"{key}{secrets.token_hex(8)}"
+        with self.client() as client:
+            client.set(name, name, px=TRIAL_MILLISECONDS)
+            found, removed = client.get(name), client.delete(name)
+            if (found, removed) != (name.encode(), 1):
+                raise CorruptData(f"{self.url} does not give back what it was given.")
+            one = {"target_nodes": client.get_random_node()} if self.is_cluster else {}
+            about, memory = client.info("server", **one), client.info("memory", **one)
+            seconds, microseconds = client.time(**one)
+        clock = datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
+        policy = memory.get("maxmemory_policy", "noeviction")
+        product = f"Redis {about['redis_version']}"
+        if policy == "noeviction":
+            return Trial(product, clock)
+        return Trial(
+            product,
+            clock,
+            f"When its memory is full it throws data away ({policy}).",
+            "Set maxmemory-policy to noeviction.",
+        )
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""

@@ -34,7 +34,7 @@ from sqlalchemy.pool import QueuePool
 from nextup.adapters.sql_errors import shown, translate
 from nextup.adapters.sql_postgresql import postgresql_engine
 from nextup.domain.errors import BackendUnavailable, ConfigurationError, StorageFull
-from nextup.settings import Connections
+from nextup.settings_servers import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

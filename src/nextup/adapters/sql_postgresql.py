@@ -12,7 +12,7 @@ from nextup.domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
-    from nextup.settings import Connections
+    from nextup.settings_servers import Connections
 
 GRACE_SECONDS: Final = 2.0  # a server that lives ends a statement itself before we give up on it
 

@@ -47,7 +47,7 @@ def confidences(touches: Iterable[Touch], weighing: Weighing, now: int) -> Confi
     that runs ahead, count as of now.
     """
     pairs: dict[str, _Pair] = {}
-    for touch in touches:
+    for touch in _standing(touches):
         if touch.type != EventType.IMPRESSION:
             _add(pairs.setdefault(touch.item_id, _Pair()), touch, weighing, now)
     dismissed = frozenset(item for item, pair in pairs.items() if _is_dismissed(pair))
@@ -64,6 +64,20 @@ def confidences(touches: Iterable[Touch], weighing: Weighing, now: int) -> Confi
         consumed=frozenset(item for item, pair in pairs.items() if _is_consumed(pair)),
         dismissed=dismissed,
     )
+
+
+def _standing(touches: Iterable[Touch]) -> Iterable[Touch]:
+    """Those that were not taken back later."""
+    touches = list(touches)
+    retracted: dict[str, int] = {}  # item -> when it was last taken back
+    for touch in touches:
+        if touch.type == EventType.RETRACT:
+            last = retracted.get(touch.item_id, touch.occurred_at)
+            retracted[touch.item_id] = max(last, touch.occurred_at)
+    if not retracted:
+        return touches
+    never = -(2**63)
+    return [touch for touch in touches if touch.occurred_at > retracted.get(touch.item_id, never)]
 
 
 def _add(pair: _Pair, touch: Touch, weighing: Weighing, now: int) -> None:

@@ -25,6 +25,7 @@ class EventType(StrEnum):
     RATING = "rating"
     IMPRESSION = "impression"  # the item was shown; not a touch by the person
     DISMISS = "dismiss"  # "not for me"
+    RETRACT = "retract"  # "I take it back": what this person did with the item until then
 
 
 class Event(NamedTuple):

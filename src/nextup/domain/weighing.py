@@ -9,7 +9,8 @@ For one person and one item, with S(type) the number of events of a type, each c
 
 so the first view counts its full weight, the third makes it twice and the seventh three times as
 much. A pair whose last like, rating or dismiss is a dismiss has confidence 0. Impressions say
-nothing. "Last" is by time, then by offset in the log.
+nothing. "Last" is by time, then by offset in the log. A retract takes back what the person did with
+the item until that time, as if it had not been.
 """
 
 from __future__ import annotations

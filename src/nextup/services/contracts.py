@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -44,9 +44,8 @@ from nextup.services.event_ids import EventIds
 from nextup.services.event_schemas import Broken, EventShape, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from nextup.ports.catalog import Catalog
     from nextup.settings import Contracts
 
 INTEGER_ID = r"^(0|-?[1-9][0-9]{0,17})$"  # canonical, and within 64 bits
@@ -61,6 +60,18 @@ class Checked(NamedTuple):
     rejected: list[Rejected]
 
 
+class KnowsItems(Protocol):
+    """The part of a catalogue that a contract needs."""
+
+    def unknown_items(self, item_ids: Collection[str]) -> set[str]:
+        """Those of the ids that do not exist."""
+        ...
+
+    def put_items(self, items: Iterable[Item]) -> int:
+        """Insert or replace."""
+        ...
+
+
 class EventContract:
     """Turns records into events or rejections. Safe to share between threads.
 
@@ -70,7 +81,7 @@ class EventContract:
     def __init__(
         self,
         contracts: Contracts,
-        catalog: Catalog,
+        catalog: KnowsItems,
         clock: Callable[[], datetime],
         *,
         new_item_kind: str = "item",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nextup.domain.errors import CorruptData, NextupError
+from nextup.ports.trial import SupportsTrial, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+SKEW_SECONDS = 5.0  # clocks further apart than that are wrong, not only asked in passing
+_CLOCK_CURE = "Let both machines set their clocks by NTP."
 PROBE = ".doctor"  # written, read and removed
 
 
@@ -24,22 +28,47 @@ class Finding:
     milliseconds: float
     says: str  # what it holds, or what is wrong
     cure: str = ""
+    product: str = ""  # what it is, with its version; empty where it cannot say
 
 
 def examine(port: str, url: str, backend: Callable[[], Any]) -> Finding:
-    """Open the backend and ask it something harmless; an expected error becomes a finding.
+    """Open the backend, write, read and delete something where it can show that without a trace,
+    and ask what it holds; an expected error becomes a finding.
 
-    The finding's URL is without the user and password that it may hold.
+    The finding's URL is without the user and password that it may hold. Its time is that of the
+    trial, or of the question: what opening took says little.
     """
     url = _without_credentials(url)
     started = time.perf_counter()
     try:
-        says = _PROBES[port](backend())
+        opened = backend()
+        started = time.perf_counter()
+        trial = opened.trial() if isinstance(opened, SupportsTrial) else Trial("")
+        spent = _milliseconds_since(started)
+        says = _PROBES[port](opened)
     except NextupError as error:
-        spent = (time.perf_counter() - started) * 1000
-        return Finding(port, url, False, round(spent, 1), error.message, error.cure)
-    spent = (time.perf_counter() - started) * 1000
-    return Finding(port, url, True, round(spent, 1), says)
+        spent = _milliseconds_since(started)
+        return Finding(port, url, False, spent, error.message, error.cure)
+    if not trial.product:
+        spent = _milliseconds_since(started)
+    if ahead := _seconds_ahead(trial.clock):
+        return Finding(port, url, False, spent, ahead, _CLOCK_CURE, trial.product)
+    says = f"{says}. {trial.warning}" if trial.warning else says
+    return Finding(port, url, True, spent, says, trial.cure, trial.product)
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)
+
+
+def _seconds_ahead(clock: datetime | None) -> str:
+    """How wrong a server's clock or ours is; nothing where they agree."""
+    if clock is None:
+        return ""
+    seconds = (clock - datetime.now(UTC)).total_seconds()
+    if abs(seconds) < SKEW_SECONDS:
+        return ""
+    return f"Its clock is {abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} ours."
 
 
 def _without_credentials(url: str) -> str:

@@ -54,7 +54,7 @@ class ForeignIntake:
         fresh = [message for message in messages if not message.is_copy]
         if fresh:
             records = [self._record(message) for message in fresh]
-            checked = self._contract.check_many(records, [_place(message) for message in fresh])
+            checked = self._contract.check_many(records, [_source(message) for message in fresh])
             if checked.rejected:
                 self._log.reject(checked.rejected)
             if checked.events:
@@ -85,6 +85,11 @@ class ForeignIntake:
 
 def _minted(message: ForeignMessage) -> str:
     return blake2b(_place(message).encode(), digest_size=_ID_BYTES).hexdigest()
+
+
+def _source(message: ForeignMessage) -> str:
+    """The same for a message that was sent again, so that it is rejected once."""
+    return f"{message.topic}/{message.message_id}" if message.message_id else _place(message)
 
 
 def _place(message: ForeignMessage) -> str:

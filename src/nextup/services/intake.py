@@ -6,7 +6,7 @@ import logging
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from nextup.domain.errors import BackendUnavailable
+from nextup.domain.errors import BackendUnavailable, CorruptData
 from nextup.domain.events import Rejected
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Intake:
             until[receipt.partition] = max(until.get(receipt.partition, 0), receipt.offset + 1)
         try:
             self._updater.catch_up(until)
-        except BackendUnavailable as error:
+        except (BackendUnavailable, CorruptData) as error:
             log.warning("Events are in the log and count later: %s", error)
 
     def _tell(self, event_type: str, outcome: Outcome) -> None:

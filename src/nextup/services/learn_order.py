@@ -101,7 +101,7 @@ def fit_ranker(
     given = recipe.reranker
     times = engine.arrays(events.select(t.OCCURRED_AT))[t.OCCURRED_AT] // MICROSECONDS
     ends_at = int(times.max(initial=-1)) + 1  # the first second after the last event
-    horizon = int(given["days"] * DAY_SECONDS)
+    horizon = max(1, int(given["days"] * DAY_SECONDS))
     moments = question_moments(
         times, until=ends_at, horizon_seconds=horizon, count=given["moments"]
     )

@@ -39,8 +39,8 @@ class PatientPorts:
 
 
 class Late:
-    """A port that could not be opened yet. Whatever it is asked opens it, once in a while, or
-    raises why it cannot be opened."""
+    """A port that could not be opened yet. Whatever is asked for opens it, once in a while;
+    while it cannot be opened, all its methods raise why."""
 
     def __init__(self, open_port: Callable[[], Any], error: NextupError) -> None:
         self._open_port = open_port
@@ -50,15 +50,13 @@ class Late:
         self._opening = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._opened(), name)
-
-    def _opened(self) -> Any:
         with self._opening:
             if self._port is None and monotonic() >= self._again_at:
                 self._try()
-            if self._port is None:
-                raise type(self._error)(self._error.message, cure=self._error.cure)
-            return self._port
+        return self._refuse if self._port is None else getattr(self._port, name)
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        raise type(self._error)(self._error.message, cure=self._error.cure)
 
     def _try(self) -> None:
         try:

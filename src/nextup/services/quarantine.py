@@ -192,7 +192,9 @@ def _as_sent(cells: Mapping[str, Any]) -> object:
     return minted | arrived | parsed
 
 
-def _as_stored(events: Sequence[Event], page: pl.DataFrame, refused: Collection[str]) -> list[Event]:
+def _as_stored(
+    events: Sequence[Event], page: pl.DataFrame, refused: Collection[str]
+) -> list[Event]:
     """The events with the names under which a client's people, where they are kept apart from
     other clients', are stored."""
     sources = page.filter(~pl.col(REJECTED_ID).is_in(list(refused)))[SOURCE].to_list()

@@ -15,7 +15,7 @@ from nextup.services.lake_writer import LakeWriter
 from nextup.services.recommend import Recommender, utc_now
 from nextup.services.recommending.answers import Answers
 from nextup.services.recommending.changes import Changes
-from nextup.services.recommending.details import Details
+from nextup.services.recommending.details import Details, KnownItems
 from nextup.services.recommending.served_lists import ServedLists
 from nextup.services.shelves import Shelves
 from nextup.services.stream import ModelWatcher, OnlineUpdater, repeat
@@ -152,11 +152,17 @@ class Serving:
         self._on_outcome = on_outcome
         self._told = on_applied
         self.updater = OnlineUpdater(
-            ports.event_log, ports.online_state, on_applied=self._count_applied
+            ports.event_log,
+            ports.online_state,
+            on_applied=self._count_applied,
+            on_elsewhere=self._count_elsewhere,
         )
         self.watcher = ModelWatcher(ports.control, ports.files, ports.catalog, changes=changes)
         self.answers = self._make_answers()
-        self.contract = EventContract(ports.settings.contracts, ports.catalog, clock)
+        self._names = names_people(ports)
+        details = Details(ports.catalog, changes)
+        known = KnownItems(ports.catalog, details, changes)
+        self.contract = EventContract(ports.settings.contracts, known, clock)
         self.intake = Intake(
             self.contract,
             ports.event_log,
@@ -172,7 +178,7 @@ class Serving:
             settings=ports.settings,
             clock=clock,
             served=ServedLists(shared=changes.workers > 1),
-            details=Details(ports.catalog, changes),
+            details=details,
         )
         self.shelves = Shelves(
             catalog=ports.catalog,
@@ -197,6 +203,7 @@ class Serving:
         view = copy(self)
         view.ports = ports
         view.answers = view._make_answers()
+        view._names = names_people(ports)
         view.intake = Intake(
             self.contract,
             ports.event_log,
@@ -221,8 +228,7 @@ class Serving:
 
     def stored_id(self, user_id: str) -> str:
         """What the stores call the person."""
-        log = self.ports.event_log
-        return log.stored_id(user_id) if isinstance(log, NamesPeople) else user_id
+        return user_id if self._names is None else self._names.stored_id(user_id)
 
     def count_changes(self, user_ids: Iterable[str]) -> None:
         """Something has changed for these people: answers that were given them are out of date."""
@@ -240,6 +246,12 @@ class Serving:
         self.changes.count(row.user_id for row in rows)
         if self._told is not None:
             self._told(rows)
+
+    def _count_elsewhere(self, rows: Sequence[LogRow] | None) -> None:
+        if rows is None:
+            self.changes.count_everybody()
+        else:
+            self.changes.count(row.user_id for row in rows)
 
     def start(self) -> None:
         """Load the model and follow the log and the registry until `stop`."""
@@ -292,3 +304,9 @@ class Serving:
             self.recommender.trending.refresh(self.watcher.current().items)
 
         repeat(refresh, stop, TRENDING_POLL_SECONDS, "What trends could not be read")
+
+
+def names_people(ports: ServingPorts) -> NamesPeople | None:
+    """Who knows what the stores call a person, where they call them otherwise."""
+    log = ports.event_log
+    return log if isinstance(log, NamesPeople) else None

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nextup.algorithms.models import by_name as models
-from nextup.settings import BLEND, MODELS, Section, Settings
+from nextup.settings import BLEND, MODELS, Settings
+from nextup.settings_servers import Section
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

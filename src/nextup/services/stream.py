@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Applied = Callable[[Sequence[LogRow]], None]
     """Told of rows, in order, once they count."""
+    Elsewhere = Callable[[Sequence[LogRow] | None], None]
+    """Told of rows that count by another's work; of nothing where there are very many."""
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +61,11 @@ class OnlineUpdater:
         state: OnlineState,
         *,
         on_applied: Applied | None = None,
+        on_elsewhere: Elsewhere | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
+        """`on_elsewhere` is told of rows that others have applied, since this one last looked."""
+        self._on_elsewhere = on_elsewhere
         self._log = event_log
         self._state = state
         self._on_applied = on_applied
@@ -85,7 +90,7 @@ class OnlineUpdater:
             return False
         try:
             if not reaches(self._reached, until):
-                position = self._state.position()
+                position = self._looked_up()
                 if distance(position, until) <= BATCH_ROWS:
                     self._apply_batch(position)
             return reaches(self._reached, until)
@@ -110,7 +115,16 @@ class OnlineUpdater:
 
     def _apply_next(self) -> int:
         with self._applying:
-            return self._apply_batch(self._state.position())
+            return self._apply_batch(self._looked_up())
+
+    def _looked_up(self) -> Position:
+        """Where the state stands; others may have brought it there."""
+        position = self._state.position()
+        told = self._on_elsewhere
+        if told is not None and self._reached and not reaches(self._reached, position):
+            near = distance(self._reached, position) <= BATCH_ROWS
+            told(self._log.read(self._reached, BATCH_ROWS).rows if near else None)
+        return position
 
     def _apply_batch(self, position: Position) -> int:
         batch = self._log.read(position, BATCH_ROWS)

@@ -46,6 +46,7 @@ PAIR: Final = (USER_ID, ITEM_ID)
 _FADING: Final = "fading"
 _UNITS: Final = "units"
 _VERDICT: Final = "verdict"
+_RETRACTED: Final = "retracted_at"
 
 
 def user_item(events: Frame, weighing: Weighing, as_of: datetime) -> Frame:
@@ -53,7 +54,7 @@ def user_item(events: Frame, weighing: Weighing, as_of: datetime) -> Frame:
 
     Pairs with impressions only have no row. Events after `as_of` count as of then.
     """
-    acts = events.filter(nw.col(TYPE) != EventType.IMPRESSION.value)
+    acts = _standing(events).filter(nw.col(TYPE) != EventType.IMPRESSION.value)
     faded = acts.with_columns(_fading(acts, weighing.half_life_seconds, as_of).alias(_FADING))
     pairs = faded.group_by(*PAIR).agg(
         nw.len().alias(TOUCHES),
@@ -117,6 +118,7 @@ def trending(
 
     Impressions and dismisses do not count, nor does anything after `as_of`.
     """
+    events = _standing(events)
     age = _age_seconds(events, as_of)
     recent = events.filter(age >= 0, age < days * 86_400.0, _is_touch())
     faded = recent.with_columns(_fading(recent, half_life_seconds, as_of).alias(_FADING))
@@ -134,6 +136,18 @@ def trending(
         (nw.col(_UNITS) * UNIT).alias(SCORE),
         nw.col(PEOPLE),
     )
+
+
+def _standing(events: Frame) -> Frame:
+    """The events that were not taken back later by the same person."""
+    retracts = (
+        events.filter(nw.col(TYPE) == EventType.RETRACT.value)
+        .group_by(*PAIR)
+        .agg(nw.col(OCCURRED_AT).max().alias(_RETRACTED))
+    )
+    joined = events.join(retracts, on=list(PAIR), how="left")
+    stands = nw.col(_RETRACTED).is_null() | (nw.col(OCCURRED_AT) > nw.col(_RETRACTED))
+    return joined.filter(stands).drop(_RETRACTED)
 
 
 def _last(events: Frame) -> Frame:
@@ -157,7 +171,7 @@ def _liking(column: str, weighing: Weighing) -> nw.Expr:
 
 
 def _is_touch() -> nw.Expr:
-    aside = [EventType.IMPRESSION.value, EventType.DISMISS.value]
+    aside = [EventType.IMPRESSION.value, EventType.DISMISS.value]  # a retract does not stand
     return ~nw.col(TYPE).is_in(aside)
 
 

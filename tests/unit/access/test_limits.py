@@ -13,7 +13,7 @@ from nextup.adapters.control.clients import SqlClients
 from nextup.adapters.sql import open_database
 from nextup.domain.clients import REFUSED
 from nextup.domain.errors import BackendUnavailable
-from nextup.services.access.rates import MOST_KEYS, Rates
+from nextup.services.access.rates import MOST_KEYS, SHARED_BYTES, Rates, SharedTimes
 from nextup.services.access.usage import UsageMeter
 
 if TYPE_CHECKING:
@@ -127,3 +127,19 @@ def test_nothing_is_forgotten_while_the_database_is_away(clients: SqlClients) ->
     store.away = False
     meter.flush()
     assert meter.used("shop") == clients.used(NOW.date())["shop"] == 3
+
+
+def test_processes_share_a_rate() -> None:
+    """What one lets in, another counts; each number has its own."""
+    memory = memoryview(bytearray(SHARED_BYTES))
+    one, other = (Rates(lambda: 5.0, shared=SharedTimes(memory)) for _ in range(2))
+    taken = [rates.take(7, per_second=1, burst=2) for rates in (one, other, one, other)]
+    assert taken == [0, 0, 1, 1]
+    assert other.take(8, per_second=1, burst=2) == 0
+
+
+def test_a_higher_limit_holds_at_once() -> None:
+    """Nobody waits for what a lower one had them wait for."""
+    rates = Rates(lambda: 0.0)
+    assert [rates.take("shop", per_second=0.001, burst=1) for _ in range(2)] == [0, 1000]
+    assert rates.take("shop", per_second=100, burst=1) <= 0.01

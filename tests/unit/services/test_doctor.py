@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ import pytest
 
 from nextup.bootstrap import PORTS, Platform, open_platform
 from nextup.domain.errors import BackendUnavailable
+from nextup.ports.trial import Trial
 from nextup.services.doctor import examine
 from nextup.settings import load_settings
 
@@ -107,3 +110,41 @@ def test_credentials_are_not_shown(url: str, shown: str) -> None:
             return 0
 
     assert examine("catalog", url, Empty).url == shown
+
+
+class Skewed:
+    """A log on a server whose clock is wrong."""
+
+    def __init__(self, ahead: timedelta) -> None:
+        self.ahead = ahead
+
+    def trial(self) -> Trial:
+        return Trial("Clockwork 1.0", datetime.now(UTC) + self.ahead)
+
+    def head(self) -> dict[str, int]:
+        return {"0": 7}
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(10, "600 s ahead of ours"), (-1, "60 s behind")])
+def test_a_wrong_clock_is_a_finding(minutes: int, said: str) -> None:
+    """Times of events would be judged by it; the cure is one for both machines."""
+    finding = examine("event_log", "x://", lambda: Skewed(timedelta(minutes=minutes)))
+    assert not finding.healthy
+    assert said in finding.says
+    assert "NTP" in finding.cure
+    assert finding.product == "Clockwork 1.0"
+
+
+def test_a_clock_that_is_right_is_none(tmp_path: Path) -> None:
+    """What a server is, is said beside what it holds."""
+    finding = examine("event_log", "x://", lambda: Skewed(timedelta(0)))
+    assert (finding.healthy, finding.says) == (True, "7 offsets used")
+
+
+@pytest.mark.parametrize("port", ["event_log", "recommendation_store", "online_state", "control"])
+def test_embedded_backends_are_tried_without_a_trace(port: str, tmp_path: Path) -> None:
+    """Each writes, reads and deletes; it says which SQLite it is."""
+    with open_platform(load_settings(tmp_path)) as platform:
+        finding = examine_all(platform)[port]
+        assert finding.product == f"SQLite {sqlite3.sqlite_version}"
+        assert examine_all(platform)[port].healthy

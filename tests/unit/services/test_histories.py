@@ -77,7 +77,7 @@ def everything(state: OnlineState, users: Sequence[str]) -> dict[str, object]:
 acts = st.lists(
     st.tuples(
         st.sampled_from(["ada", "bob", "Ada", "a b", "ü"]),
-        st.sampled_from(["view", "click", "like", "rating", "dismiss", "impression"]),
+        st.sampled_from(["view", "click", "like", "rating", "dismiss", "impression", "retract"]),
         st.integers(0, 3),
         st.integers(0, 20 * 24 * 60),  # minutes ago
         st.sampled_from([0.5, 3.0, 5.0]),

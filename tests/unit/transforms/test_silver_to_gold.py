@@ -73,6 +73,18 @@ def test_last_is_by_time_then_by_offset() -> None:
     assert confidence({"type": "rating", "value": 5.0}, late) == pytest.approx(5.0)
 
 
+def test_a_retract_takes_back_what_came_before() -> None:
+    """As if it had not been: no row, no trend; what is done afterwards counts anew."""
+    liked = [{"type": "like", "occurred_at": ago(days=3)}, {"type": "dismiss"}]
+    liked[1]["occurred_at"] = ago(days=2)
+    back = {"type": "retract", "occurred_at": ago(days=1)}
+    other = {"type": "like", "item_id": "j", "occurred_at": ago(days=2)}
+    frame = user_item(silver(*liked, back, other), WEIGHING, NOW)
+    assert rows(frame, "item_id", "confidence") == [("j", 5.0)]
+    assert [place[1] for place in top(*liked, back, other)] == ["j"]
+    assert confidence(*liked, back, {"type": "view"}) == pytest.approx(1.0)
+
+
 def test_touches_fade() -> None:
     """One half-life halves a touch's count and a rating's weight; the future counts as now."""
     day_old = {"occurred_at": ago(days=1)}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from nextup.adapters.mongo import Document, MongoDatabase
     from nextup.domain.filters import Filter
+    from nextup.ports.trial import Trial
 
 AT_ONCE: Final = 2_000  # documents per round trip
 LONGEST_SEARCH: Final = 5_000  # characters; the server refuses patterns of six times as many bytes
@@ -128,6 +129,10 @@ class MongoCatalog:
         """Deleting an absent person does nothing; returns whether they were there."""
         with self._database.at_the_wall():
             return self._people.delete_one({"_id": user_id}).deleted_count > 0
+
+    def trial(self) -> Trial:
+        """Write, read and delete something in a collection of its own."""
+        return self._database.trial()
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""

@@ -264,7 +264,14 @@ class Versions:
             self._documents.update_many(mine, {"$unset": {BEFORE: ""}})
 
     def _make_turns(self) -> None:
-        new: Document = {**_TURNS, "number": 0, "finished": 0, "holder": None, "beats": 0, "void": []}
+        new: Document = {
+            **_TURNS,
+            "number": 0,
+            "finished": 0,
+            "holder": None,
+            "beats": 0,
+            "void": [],
+        }
         with self._database.at_the_wall(), suppress(DuplicateKeyError):
             self._turns.insert_one(new)
 

@@ -25,6 +25,7 @@ from nextup.adapters.catalog.sql_filters import FilterColumns, clause
 from nextup.adapters.sql import IN_CHUNK, Database, Id, Number
 from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.sql_schema import Schema
+from nextup.adapters.sql_trial import SqlTrial
 from nextup.domain import tables as t
 from nextup.domain.errors import InvalidInput
 from nextup.domain.filters import folded
@@ -46,7 +47,7 @@ _ATTRIBUTES: Final = "attributes"
 _TITLE_FOLDED: Final = "title_folded"
 
 
-class SqlCatalog(SqlBackup):
+class SqlCatalog(SqlBackup, SqlTrial):
     """A Catalog in SQLite or PostgreSQL. Takes the database over: closing this closes it."""
 
     def __init__(self, database: Database) -> None:

@@ -13,6 +13,7 @@ from nextup.adapters.control.lock import SqlLocks
 from nextup.adapters.control.sql_tables import ControlTables
 from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.sql_schema import Schema
+from nextup.adapters.sql_trial import SqlTrial
 from nextup.domain.errors import InvalidInput, NotFound
 from nextup.domain.events import from_microseconds, to_microseconds
 from nextup.domain.operations import Generation, ModelRecord, Outcome, Run, StepRecord
@@ -34,7 +35,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class SqlControl(SqlBackup):
+class SqlControl(SqlBackup, SqlTrial):
     """A Control in SQLite or PostgreSQL. Takes the database over: closing this closes it.
 
     **What a rollback goes back to** is a stack. Promoting a model puts it on top. Switching to

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -41,6 +42,7 @@ from nextup.adapters.event_log.kafka_writing import (
     foreign,
     write_once,
 )
+from nextup.domain import tables as t
 from nextup.domain.errors import BackendUnavailable, NextupError
 from nextup.domain.events import (
     Appended,
@@ -55,14 +57,17 @@ from nextup.domain.events import (
 from nextup.ports.event_log import EventBatch, RejectedBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from confluent_kafka import Message
 
     from nextup.ports.topics import GroupMember, IntakeMember, TopicMessage, TopicStatus
-    from nextup.settings import KafkaLog
+    from nextup.settings_servers import KafkaLog
 
 GROUP_EVENTS: Final = 20_000  # of several appends sent together
+
+
+_appended: Callable[[Iterable[Any]], Appended] = partial(tuple.__new__, Appended)
 
 
 def _now() -> datetime:
@@ -231,7 +236,7 @@ class KafkaEventLog:
             self.topics.events,
             window=self.settings.dedupe_events,
             row=log_row,
-            name=lambda row: row.event_id,
+            name=attrgetter(t.EVENT_ID),
             name_of=event_id_of,
             on_unreadable=self._reject_unreadable,
         )
@@ -244,7 +249,7 @@ class KafkaEventLog:
             self.topics.rejected,
             window=self.settings.dedupe_events,
             row=rejected_row,
-            name=lambda row: row.rejected_id,
+            name=attrgetter(t.REJECTED_ID),
             name_of=rejected_id_of,
             on_unreadable=lambda message, error: None,  # nobody writes there but Nextup
         )
@@ -258,8 +263,8 @@ class KafkaEventLog:
             outcome
             if isinstance(outcome, NextupError)
             else [
-                Appended(event.event_id, *receipt.place, receipt.duplicate)
-                for event, receipt in zip(events, outcome, strict=True)
+                _appended((event[0], *place, duplicate))
+                for event, (place, duplicate) in zip(events, outcome, strict=True)
             ]
             for events, outcome in zip(appends, outcomes, strict=True)
         ]
@@ -272,7 +277,7 @@ class KafkaEventLog:
         if topic := self.topics.copies.get(event.type):
             copy, headers = copied(event, content, self.settings.rating_format)
             messages.append(Outgoing(topic, key, copy, headers))
-        return Named(event.event_id, messages)
+        return event.event_id, messages
 
     def _receive(self) -> datetime:
         """Now, and never before what was received earlier."""
@@ -295,7 +300,7 @@ class KafkaEventLog:
             self._known_rejected = Window(self.settings.dedupe_events * size, places)
         named = [
             [
-                Named(one.rejected_id, [Outgoing(self.topics.rejected, b"", rejected_message(one))])
+                (one.rejected_id, [Outgoing(self.topics.rejected, b"", rejected_message(one))])
                 for one in records
             ]
             for records in calls
@@ -304,7 +309,7 @@ class KafkaEventLog:
         return [
             outcome
             if isinstance(outcome, NextupError)
-            else sum(not receipt.duplicate for receipt in outcome)
+            else sum(not duplicate for _, duplicate in outcome)
             for outcome in outcomes
         ]
 

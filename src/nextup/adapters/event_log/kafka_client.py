@@ -17,7 +17,7 @@ from nextup.domain.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nextup.settings import KafkaLog
+    from nextup.settings_servers import KafkaLog
 
 try:
     from confluent_kafka import KafkaError

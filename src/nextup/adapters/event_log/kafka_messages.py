@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import (
+    EPOCH,
     Event,
     EventType,
     LogRow,
@@ -20,6 +22,8 @@ from nextup.domain.foreign_messages import movielens_rating
 from nextup.domain.tables import EVENT_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     Headers = list[tuple[str, str | bytes | None]]
 
 HEADER_ID: Final = EVENT_ID  # of a copy whose format has no place for it
@@ -67,6 +71,11 @@ _decode_id = msgspec.json.Decoder(_Identified).decode
 _decode_rejected_id = msgspec.json.Decoder(_IdentifiedRejected).decode
 _decode_rejected = msgspec.json.Decoder(_RejectedMessage).decode
 
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+# tuple's own constructor, past the named tuple's Python one
+_row: Callable[[Iterable[Any]], LogRow] = partial(tuple.__new__, LogRow)
+
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
@@ -101,12 +110,13 @@ def event_message(event: Event, received_at: datetime) -> bytes:
 
 
 def _require_text(event: Event) -> None:
-    texts = (event[0], event[1], event[2], event[3])
-    optional = (event.session_id, event.recommendation_id, event.context)
-    fits = all(isinstance(text, str) for text in texts) and all(
-        text is None or isinstance(text, str) for text in optional
-    )
-    if not fits:
+    name, kind, user_id, item_id, _, _, session, served, context = event
+    if not (
+        type(name) is type(kind) is type(user_id) is type(item_id) is str
+        and (session is None or type(session) is str)
+        and (served is None or type(served) is str)
+        and (context is None or type(context) is str)
+    ):
         raise InvalidInput("An event cannot be stored: one of its texts is something else.")
 
 
@@ -128,19 +138,21 @@ def log_row(partition: str, offset: int, content: bytes) -> LogRow:
     """Raises one of UNREADABLE for a message that is no event."""
     message = _decode_event(content)
     raw = message.context
-    return LogRow(
-        partition,
-        offset,
-        to_microseconds(message.received_at),
-        message.event_id,
-        message.type,
-        message.user_id,
-        message.item_id,
-        to_microseconds(message.occurred_at),
-        message.value,
-        message.session_id,
-        message.recommendation_id,
-        message.context_text if isinstance(raw, msgspec.UnsetType) else bytes(raw).decode(),
+    return _row(
+        (
+            partition,
+            offset,
+            (message.received_at - EPOCH) // _MICROSECOND,
+            message.event_id,
+            message.type,
+            message.user_id,
+            message.item_id,
+            (message.occurred_at - EPOCH) // _MICROSECOND,
+            message.value,
+            message.session_id,
+            message.recommendation_id,
+            message.context_text if raw is msgspec.UNSET else bytes(raw).decode(),
+        )
     )
 
 

@@ -116,23 +116,25 @@ class Cursor(Generic[Row]):
         """At most so many rows of what lies before the ends; none only where there are none."""
         rows: list[Row] = []
         while len(rows) < limit and self._remaining(ends):
-            for message in self._messages(ends, limit - len(rows)):
-                self._take(message, rows)
+            self._take(self._messages(ends, limit - len(rows)), rows)
         return rows
 
-    def _take(self, message: Message, rows: list[Row]) -> None:
-        (partition, offset), content = _lies(message), message.value()
-        if content is None:
-            return  # a tombstone says nothing
-        name = f"{partition}"
-        try:
-            row = self._reader.row(name, offset, content)
-        except UNREADABLE as error:
-            self._seen[partition].repeats(offset, f"{_UNREADABLE}{offset}")
-            self._reader.on_unreadable(message, error)
-            return
-        if not self._seen[partition].repeats(offset, self._reader.name(row)):
-            rows.append(row)
+    def _take(self, messages: Iterable[Message], rows: list[Row]) -> None:
+        read, name = self._reader.row, self._reader.name
+        seen = {p: (str(p), recent.repeats) for p, recent in self._seen.items()}
+        for message in messages:
+            offset, content = cast("int", message.offset()), message.value()
+            partition, repeats = seen[cast("int", message.partition())]
+            if content is None:
+                continue  # a tombstone says nothing
+            try:
+                row = read(partition, offset, content)
+            except UNREADABLE as error:
+                repeats(offset, f"{_UNREADABLE}{offset}")
+                self._reader.on_unreadable(message, error)
+                continue
+            if not repeats(offset, name(row)):
+                rows.append(row)
 
     def _remaining(self, ends: Mapping[int, int]) -> int:
         return sum(max(0, ends[partition] - offset) for partition, offset in self.next.items())
@@ -157,8 +159,7 @@ class Cursor(Generic[Row]):
         """Move on, and tell messages from the driver's remarks."""
         error = message.error()
         if error is None:
-            partition, offset = _lies(message)
-            self.next[partition] = offset + 1
+            self.next[message.partition()] = message.offset() + 1  # type: ignore[index,operator]
             return True
         if error.code() == KafkaError._PARTITION_EOF:  # gaps, such as marks of transactions, end
             partition, offset = _lies(message)

@@ -10,7 +10,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 from confluent_kafka.admin import NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from nextup.adapters.event_log.kafka_client import check_topic
-from nextup.domain.errors import CorruptData, InvalidInput, NextupError
+from nextup.domain.errors import BackendUnavailable, CorruptData, InvalidInput, NextupError
 from nextup.ports.topics import TopicStatus
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nextup.adapters.event_log.kafka_client import KafkaClient
     from nextup.domain.events import Position
-    from nextup.settings import KafkaLog
+    from nextup.settings_servers import KafkaLog
 
 LOOK_AGAIN_SECONDS: Final = 60.0  # until partitions that somebody added are seen
 _HOUR_MILLISECONDS: Final = 3_600_000
@@ -82,16 +82,27 @@ class KafkaTopics:
         if topic not in self._sizes or monotonic() > self._look_again_at:
             with self._making:
                 if topic not in self._sizes or monotonic() > self._look_again_at:
-                    self.ensure()
+                    self._look_again(needed=topic not in self._sizes)
         return self._sizes[topic]
+
+    def _look_again(self, *, needed: bool) -> None:
+        try:
+            self.ensure()
+        except BackendUnavailable:  # one partition without a leader must not stop the others
+            if needed:
+                raise
+            self._look_again_at = monotonic() + LOOK_AGAIN_SECONDS
 
     def ensure(self) -> list[TopicStatus]:
         """Make those that are absent, and say how all are."""
-        before = self._sizes_now()
-        created = self._create([name for name in self.all() if name not in before])
-        sizes = self._sizes_now() if created else before
-        absent = [name for name in self.all() if name not in sizes]
-        sizes |= {name: (self._wanted(name), self._settings.replication) for name in absent}
+        sizes = self._sizes_now()
+        created = self._create([name for name in self.all() if name not in sizes])
+        deadline = monotonic() + self._client.timeout
+        while absent := [name for name in self.all() if name not in sizes]:
+            if monotonic() > deadline:
+                raise self._explained(None, f"has no leader for topic {absent[0]}")
+            sleep(_SETTLING_SECONDS)
+            sizes = self._sizes_now()
         self._sizes = {name: size for name, (size, _) in sizes.items()}
         self._look_again_at = monotonic() + LOOK_AGAIN_SECONDS
         return [TopicStatus(name, *sizes[name], name in created) for name in self.all()]
@@ -146,6 +157,7 @@ class KafkaTopics:
                 if monotonic() > deadline:
                     raise self._explained(None, "cannot be read")
             sleep(_SETTLING_SECONDS)
+            self._sizes_now()  # else the driver goes on believing that nobody leads
         return {}
 
     def _explained(self, error: KafkaError | None, doing: str) -> NextupError:
@@ -170,7 +182,7 @@ class KafkaTopics:
         return {
             name: (len(topics[name].partitions), _replication(topics[name].partitions))
             for name in self.all()
-            if name in topics and topics[name].partitions
+            if name in topics and _is_led(topics[name].partitions)
         }
 
     def _create(self, names: list[str]) -> set[str]:
@@ -213,6 +225,11 @@ class KafkaTopics:
             "cleanup.policy": "delete",
             "min.insync.replicas": str(safe),
         }
+
+
+def _is_led(partitions: Mapping[int, Any]) -> bool:
+    """Whether it is there, and brokers have agreed who leads what."""
+    return bool(partitions) and all(each.leader >= 0 for each in partitions.values())
 
 
 def _replication(partitions: Mapping[int, Any]) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from confluent_kafka import KafkaException, Producer
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LARGEST_MESSAGE: Final = 900_000  # bytes; brokers take 1 MB with their own words around it
 BUFFERED_KILOBYTES: Final = 65_536  # of messages under way
+SERVED_AT_ONCE: Final = 500  # acknowledgements are heard in between
 _GRACE_SECONDS: Final = 5.0  # for the driver's last word on a message whose time is over
 
 
@@ -31,6 +32,10 @@ class Place(NamedTuple):
 
     partition: str
     offset: int
+
+
+# tuple's own constructor, past the named tuple's Python one: a third of the time for each
+_place: Callable[[Iterable[Any]], Place] = partial(tuple.__new__, Place)
 
 
 class Outgoing(NamedTuple):
@@ -57,16 +62,16 @@ class KafkaWriter:
     def write(self, messages: Sequence[Outgoing]) -> list[Place | NextupError]:
         """Send all and wait for every acknowledgement; an error in the place of each that has
         none. It may have been written all the same: then an acknowledgement was lost."""
-        for message in messages:
-            if len(message.content) > LARGEST_MESSAGE:
-                raise InvalidInput(
-                    f"An event of {len(message.content):,} bytes is too large.",
-                    cure=f"Up to {LARGEST_MESSAGE:,} bytes are kept.",
-                )
+        if any(len(message[2]) > LARGEST_MESSAGE for message in messages):
+            raise InvalidInput(
+                "An event is too large.", cure=f"Up to {LARGEST_MESSAGE:,} bytes are kept."
+            )
         producer = self._open()
         outcomes: list[Place | NextupError | None] = [None] * len(messages)
         for at, message in enumerate(messages):
             self._send(producer, message, partial(self._note, outcomes, at))
+            if at % SERVED_AT_ONCE == 0:
+                producer.poll(0)
         producer.flush(self._client.timeout + _GRACE_SECONDS)
         return [outcome or self._client.explain(None, "did not answer") for outcome in outcomes]
 
@@ -106,20 +111,14 @@ class KafkaWriter:
     ) -> None:
         while True:
             try:
-                producer.produce(
-                    message.topic,
-                    message.content,
-                    message.key,
-                    on_delivery=note,
-                    headers=message.headers,
-                )
+                topic, key, content, headers = message
+                producer.produce(topic, content, key, on_delivery=note, headers=headers)
             except BufferError:  # as much as fits is under way
                 producer.poll(0.1)
             except KafkaException as error:
                 self._replace(producer, error.args[0])
                 raise self._client.explain(error.args[0], "cannot be written") from error
             else:
-                producer.poll(0)
                 return
 
     def _note(
@@ -130,9 +129,7 @@ class KafkaWriter:
         message: Message,
     ) -> None:
         if error is None:
-            self._client.forget_reason()
-            offset = message.offset()
-            outcomes[at] = Place(f"{message.partition()}", -1 if offset is None else offset)
+            outcomes[at] = _place((str(message.partition()), message.offset()))
         else:
             outcomes[at] = self._client.explain(error, "did not acknowledge")
             if error.fatal():
@@ -144,18 +141,11 @@ class KafkaWriter:
                 self._producer = None
 
 
-class Named(NamedTuple):
-    """What is written together under one id; the first message is the one that counts."""
+Named = tuple[str, list[Outgoing]]
+"""What is written together under one id; the first message is the one that counts."""
 
-    name: str
-    messages: Sequence[Outgoing]
-
-
-class Receipt(NamedTuple):
-    """Where an id lies, and whether it lay there before."""
-
-    place: Place
-    duplicate: bool
+Receipt = tuple[Place, bool]
+"""Where an id lies, and whether it lay there before."""
 
 
 class Window:
@@ -163,19 +153,13 @@ class Window:
 
     def __init__(self, most: int, places: Iterable[tuple[str, Place]] = ()) -> None:
         self._most = most
-        self._places: OrderedDict[str, Place] = OrderedDict()
-        self.note(places)
+        self.places = dict(places)
 
-    def get(self, name: str) -> Place | None:
-        """Where the id lies; None for one that is not known."""
-        return self._places.get(name)
-
-    def note(self, places: Iterable[tuple[str, Place]]) -> None:
-        """Remember; an id that is known keeps its first place."""
-        for name, place in places:
-            self._places.setdefault(name, place)
-        while len(self._places) > self._most:
-            self._places.popitem(last=False)
+    def trim(self) -> None:
+        """Forget what is too much."""
+        too_many = len(self.places) - self._most
+        for name in list(islice(self.places, max(0, too_many))):
+            del self.places[name]
 
 
 def foreign(topic: str, message: TopicMessage) -> Outgoing:
@@ -193,34 +177,46 @@ def write_once(
     one is written again when it is repeated, and readers leave out the second.
     """
     sent: list[Outgoing] = []
-    fresh: dict[str, range] = {}  # by id, the places among what is sent
-    for one in (one for call in calls for one in call):
-        if one.name not in fresh and window.get(one.name) is None:
-            fresh[one.name] = range(len(sent), len(sent) + len(one.messages))
-            sent += one.messages
+    fresh: dict[str, int] = {}  # by id, where its messages begin among those
+    for call in calls:
+        for name, messages in call:
+            if name not in fresh and name not in window.places:
+                fresh[name] = len(sent)
+                sent += messages
     outcomes = writer.write(sent) if sent else []
-    found: dict[str, Place | NextupError] = {}
-    for name, where in fresh.items():
-        theirs = outcomes[where.start : where.stop]
-        found[name] = next((one for one in theirs if isinstance(one, NextupError)), theirs[0])
-    known = {one.name: window.get(one.name) for call in calls for one in call}
-    window.note((name, place) for name, place in found.items() if isinstance(place, Place))
-    unclaimed = set(fresh)
-    return [_receipts(call, found, known, unclaimed) for call in calls]
+    answers = [_receipts(call, window.places, fresh, outcomes) for call in calls]
+    window.trim()
+    return answers
 
 
 def _receipts(
     call: Sequence[Named],
-    found: Mapping[str, Place | NextupError],
-    known: Mapping[str, Place | None],
-    unclaimed: set[str],
+    places: dict[str, Place],
+    fresh: Mapping[str, int],
+    outcomes: Sequence[Place | NextupError],
 ) -> list[Receipt] | NextupError:
     """Whoever comes first with an id has written it; for all others it is a duplicate."""
-    receipts = []
-    for name, _ in call:
-        place = known[name] or found[name]
-        if isinstance(place, NextupError):
-            return place
-        receipts.append(Receipt(place, name not in unclaimed))
-        unclaimed.discard(name)
-    return receipts
+    receipts: list[Receipt] = []
+    failure: NextupError | None = None
+    for name, messages in call:
+        place = places.get(name)
+        if place is not None:
+            receipts.append((place, True))
+            continue
+        outcome = _outcome(outcomes, fresh[name], len(messages))
+        if isinstance(outcome, NextupError):
+            failure = outcome
+        else:
+            places[name] = outcome
+            receipts.append((outcome, False))
+    return failure or receipts
+
+
+def _outcome(
+    outcomes: Sequence[Place | NextupError], at: int, messages: int
+) -> Place | NextupError:
+    """Of the first message, unless one of its copies failed."""
+    for one in outcomes[at + 1 : at + messages] if messages > 1 else ():
+        if isinstance(one, NextupError):
+            return one
+    return outcomes[at]

@@ -24,6 +24,7 @@ from nextup.adapters.event_log.sql_tables import EVENTS, REJECTED, LogTables
 from nextup.adapters.sql import IN_CHUNK, Database
 from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.sql_schema import Schema
+from nextup.adapters.sql_trial import SqlTrial
 from nextup.domain import tables as t
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import (
@@ -71,7 +72,7 @@ class _Append:
         self.events = events
 
 
-class SqlEventLog(SqlBackup):
+class SqlEventLog(SqlBackup, SqlTrial):
     """An EventLog, with SupportsErasure, in SQLite or PostgreSQL.
 
     Takes the database over: closing the log closes it. `clock` gives `received_at`, which stays

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nextup.adapters.redis import RedisServer
     from nextup.domain.events import LogRow, Position
     from nextup.domain.recommendations import ServedList, Tally
+    from nextup.ports.trial import Trial
 
 PEOPLE_PER_SCRIPT: Final = 500  # of a bulk load: Redis does nothing else meanwhile
 CELLS_PER_TRIP: Final = 5_000  # counters written at once
@@ -110,7 +111,7 @@ class RedisOnlineState:
         """Per item the hours that share a moment with [since, until), and the weight in each."""
         with self._server.client() as client:
             first, last = hours_between(since, until)
-            found = client.eval(TRENDING, 1, self._key, self._key, first, last)
+            found = self._server.script(client, TRENDING, [self._key], self._key, first, last)
         cells = []
         for hour, counters in found:
             for field, times in zip(counters[::2], counters[1::2], strict=True):
@@ -168,6 +169,10 @@ class RedisOnlineState:
         gone: int = int(known) + sum(removed)
         return gone
 
+    def trial(self) -> Trial:
+        """See `ports.trial`."""
+        return self._server.trial(f"{self._served_key}:doctor:")
+
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""
         self._server.close()
@@ -178,7 +183,7 @@ class RedisOnlineState:
         for pair in position.items():
             given += pair
         with self._server.client() as client:
-            client.eval(script, 1, self._key, *given, *arguments)
+            self._server.script(client, script, [self._key], *given, *arguments)
 
     def _person(self, user_id: str) -> str:
         return f"{self._key}person:{user_id}"

@@ -41,6 +41,7 @@ from nextup.adapters.online_state.touches import (
 from nextup.adapters.sql import IN_CHUNK, Id
 from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.sql_schema import Schema
+from nextup.adapters.sql_trial import SqlTrial
 from nextup.domain.events import to_microseconds
 from nextup.domain.tables import ITEM_ID, PARTITION, TOUCHES, TYPE, USER_ID
 
@@ -59,7 +60,7 @@ EXPIRED_PER_SAVE: Final = 100  # served lists removed in passing: no request pay
 _SLOT: Final = 0  # of the only row that says how far the log has been applied
 
 
-class SqlOnlineState(SqlBackup):
+class SqlOnlineState(SqlBackup, SqlTrial):
     """A person's whole history is one row, read and written anew with each batch of events.
 
     `weights` says how much each type of event adds to a counter; a type that it lacks adds

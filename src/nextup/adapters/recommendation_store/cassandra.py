@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nextup.adapters.cassandra import CassandraCluster
     from nextup.domain.recommendations import PublishedList
+    from nextup.ports.trial import Trial
 
 LISTS_AT_ONCE: Final = 2_000  # between two looks at what is in service
 
@@ -168,6 +169,11 @@ class CassandraRecommendationStore:
             self._cluster.run(_REMOVE, (generation, user_id))
             self._cluster.changed(_NOTE_CHANGE, (uuid.uuid4(), generation))
         return len(found)
+
+    def trial(self) -> Trial:
+        """Write, read and delete a list of a generation that there is not."""
+        key = (f".trial-{uuid.uuid4()}", "")
+        return self._cluster.trial((_PUT, (*key, "[]")), (_READ, key), (_REMOVE, key))
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""

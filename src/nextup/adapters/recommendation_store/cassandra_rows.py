@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from cassandra.query import BatchStatement, BatchType
 
 from nextup.adapters.recommendation_store.packing import ListPacker, in_service
-from nextup.adapters.whole_numbers import int_id, is_int
+from nextup.adapters.whole_numbers import LARGEST, int_id, is_int
 from nextup.domain.items import Item
 from nextup.domain.recommendations import PublishedList, Scored
 from nextup.domain.tables import GENRES, SCORE, TITLE
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from nextup.adapters.cassandra import CassandraCluster
-    from nextup.settings import Cassandra
+    from nextup.ports.trial import Trial
+    from nextup.settings_servers import Cassandra
 
 LISTS_AT_ONCE: Final = 500  # whose old rows are looked up together
+NOBODY: Final = -LARGEST - 1  # a number, and no id
 SOURCE: Final = "published"  # the table has no column that says which source it was
 
 TABLES: Final = {  # in all statements, `names` says what stands for the braces
@@ -130,6 +132,11 @@ class CassandraRowStore:
             return 0
         self._cluster.run(_ERASE, (int_id(user_id),))
         return 1
+
+    def trial(self) -> Trial:
+        """Write, read and delete a row of somebody whose number is no id."""
+        key = (NOBODY,)
+        return self._cluster.trial((_PUT, (*key, 0, 0.0, "", "")), (_READ, key), (_ERASE, key))
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""

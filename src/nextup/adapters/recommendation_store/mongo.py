@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from nextup.adapters.mongo import MongoDatabase
     from nextup.domain.recommendations import PublishedList
+    from nextup.ports.trial import Trial
 
 LISTS_AT_ONCE: Final = 2_000  # per round trip, and between two looks at what is in service
 _REGISTRY: Final = {"_id": 0}  # the only document of its collection
@@ -123,6 +124,10 @@ class MongoRecommendationStore:
                 lists = self._database.collection(known["place"])
                 removed += lists.delete_one({"_id": user_id}).deleted_count
         return removed
+
+    def trial(self) -> Trial:
+        """Write, read and delete something in a collection of its own."""
+        return self._database.trial()
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""

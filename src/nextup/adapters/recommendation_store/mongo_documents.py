@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nextup.adapters.mongo import Document, MongoDatabase
+    from nextup.ports.trial import Trial
 
 LISTS_AT_ONCE: Final = 1_000
 SOURCE: Final = "published"  # the document does not say which source an item came from
@@ -114,6 +115,10 @@ class MongoDocumentStore:
             return 0
         with self._database.at_the_wall():
             return self._lists.delete_one({self._user: int_id(user_id)}).deleted_count
+
+    def trial(self) -> Trial:
+        """Write, read and delete something in a collection of its own."""
+        return self._database.trial()
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""

@@ -4,7 +4,7 @@ A generation is cut into hashes by person, each with a hash tag of its own, so t
 spreads them over its nodes and everything that must happen together happens in one slot:
 
     {nextup:lists}current        "<buckets> <generation>": what is in service
-    {nextup:lists}generations    hash: generation -> "<buckets> <when it expires>"
+    {nextup:lists}generations    hash: generation -> "<buckets> <when it expires, 0: never>"
     {nextup:lists:7}:g1          hash: person -> list, of one bucket of generation g1
     {nextup:lists:7}sealed       the generation whose lists in this bucket take no more changes
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from nextup.adapters.redis import RedisServer
     from nextup.domain.recommendations import PublishedList
+    from nextup.ports.trial import Trial
 
 BUCKETS: Final = 256  # of a generation made now; a stored one remembers how many it has
 LISTS_PER_BATCH: Final = 5_000  # some 10 to 50 MB in memory
@@ -50,13 +51,19 @@ redis.call('SET', KEYS[2], ARGV[1])
 redis.call('PERSIST', KEYS[1])
 """
 # Put in service, if what was in service when the sealing began still is. ARGV: the generation, its
-# value as current, the expected one ('' for none). 0: unknown; 1: done; 2: somebody was faster.
+# value as current, the expected one ('' for none), its note. 0: unknown; 1: done; 2: somebody was
+# faster.
 _SWITCH: Final = """
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return 0 end
 local service = redis.call('GET', KEYS[1]) or ''
 if service ~= ARGV[3] and service ~= ARGV[2] then return 2 end
 redis.call('SET', KEYS[1], ARGV[2])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
 return 1
+"""
+# The note of a generation that is still there.
+_NOTE: Final = """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[1], unpack(ARGV)) end
 """
 _FORGET: Final = """
 local service = redis.call('GET', KEYS[1])
@@ -105,16 +112,18 @@ class RedisRecommendationStore:
         while done == 2:
             with self._server.client() as client:
                 before = client.get(self._current_key) or b""
-                buckets = self._stored().get(generation)
-                if buckets is None:
+                if generation not in (stored := self._stored()):
                     raise never_written(generation)
+                buckets, _ = stored[generation]
+                self._note(client, generation, f"{buckets} 0")
                 with client.pipeline(transaction=False) as pipeline:
                     for bucket in range(buckets):
-                        pipeline.eval(_SEAL, 2, *self._bucket(bucket, generation), generation)
+                        keys = self._bucket(bucket, generation)
+                        self._server.script(pipeline, _SEAL, keys, generation)
                     pipeline.execute()
                 keys = (self._current_key, self._generations_key)
-                service = f"{buckets} {generation}"
-                done = client.eval(_SWITCH, 2, *keys, generation, service, before)
+                values = (f"{buckets} {generation}", before, f"{buckets} 0")
+                done = self._server.script(client, _SWITCH, keys, generation, *values)
         if done == 0:
             raise never_written(generation)
         self._expire_all_but(generation)
@@ -150,7 +159,7 @@ class RedisRecommendationStore:
 
     def count(self, generation: str) -> int:
         """How many lists it holds; 0 for an unknown one."""
-        buckets = self._stored().get(generation, 0)
+        buckets, _ = self._stored().get(generation, (0, 0))
         with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
             for bucket in range(buckets):
                 pipeline.hlen(self._bucket(bucket, generation)[0])
@@ -160,7 +169,7 @@ class RedisRecommendationStore:
         """Delete a generation. An absent one does nothing."""
         with self._server.client() as client:
             keys = (self._current_key, self._generations_key)
-            free, kept = client.eval(_FORGET, 2, *keys, generation)
+            free, kept = self._server.script(client, _FORGET, keys, generation)
             if not free:
                 raise in_service(generation)
             buckets = BUCKETS if kept is None else int(kept.split()[0])
@@ -174,9 +183,13 @@ class RedisRecommendationStore:
         stored = self._stored()
         with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
             user = user_id.encode()
-            for generation, buckets in stored.items():
+            for generation, (buckets, _) in stored.items():
                 pipeline.hdel(self._bucket(_bucket_of(user, buckets), generation)[0], user)
             return sum(pipeline.execute())
+
+    def trial(self) -> Trial:
+        """See `ports.trial`."""
+        return self._server.trial(f"{self._tag}:doctor:")
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""
@@ -195,44 +208,44 @@ class RedisRecommendationStore:
         with self._server.client() as client:
             keys = (self._current_key, self._generations_key)
             kept = f"{BUCKETS} {int(time()) + self._keep_seconds}"
-            if not client.eval(_REGISTER, 2, *keys, generation, kept):
+            if not self._server.script(client, _REGISTER, keys, generation, kept):
                 raise in_service(generation)
             with client.pipeline(transaction=False) as pipeline:
                 for bucket, values in pairs.items():
                     bucket_keys = self._bucket(bucket, generation)
                     keep = self._keep_seconds + SPARE_SECONDS
-                    pipeline.eval(_PUT, 2, *bucket_keys, generation, keep, *values)
+                    self._server.script(pipeline, _PUT, bucket_keys, generation, keep, *values)
                 if not all(pipeline.execute()):
                     raise in_service(generation)
 
-    def _stored(self) -> dict[str, int]:
-        """The buckets of each generation that is there; those that expired are forgotten."""
+    def _stored(self) -> dict[str, tuple[int, int]]:
+        """The buckets of each generation that is there, and when it expires (0: never); what has
+        expired is forgotten."""
         with self._server.client() as client:
-            current = _parse(client.get(self._current_key))
-            found = {
-                name.decode(): [int(part) for part in kept.split()]
-                for name, kept in client.hgetall(self._generations_key).items()
-            }
-            gone = [
-                name
-                for name, (_, expires_at) in found.items()
-                if expires_at < time() and (current is None or name != current[1])
-            ]
-            if gone:
-                client.hdel(self._generations_key, *gone)
-        return {name: kept[0] for name, kept in found.items() if name not in gone}
+            found: dict[str, tuple[int, int]] = {}
+            for name, note in client.hgetall(self._generations_key).items():
+                buckets, expires_at = map(int, note.split())
+                if expires_at and expires_at < time():
+                    client.hdel(self._generations_key, name)
+                else:
+                    found[name.decode()] = buckets, expires_at
+        return found
 
     def _expire_all_but(self, generation: str) -> None:
-        """Begin the time of those that are not in service, where it has not begun."""
-        others = {name: b for name, b in self._stored().items() if name != generation}
-        with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
-            for name, buckets in others.items():
+        """Begin the time of those that were kept for ever: of what was in service, and of what a
+        switch that was killed would have put there."""
+        for name, (buckets, expires_at) in self._stored().items():
+            if name == generation or expires_at:
+                continue
+            with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
                 for bucket in range(buckets):
                     key, _ = self._bucket(bucket, name)
                     pipeline.expire(key, self._keep_seconds + SPARE_SECONDS)
-                expires_at = int(time()) + self._keep_seconds
-                pipeline.hset(self._generations_key, name, f"{buckets} {expires_at}")
-            pipeline.execute()
+                self._note(pipeline, name, f"{buckets} {int(time()) + self._keep_seconds}")
+                pipeline.execute()
+
+    def _note(self, where: Any, generation: str, note: str) -> None:
+        self._server.script(where, _NOTE, [self._generations_key], generation, note)
 
     def _still(self, client: Any, guess: tuple[int, str]) -> bool:
         """Whether the generation was in service until after the look for its list: one that was

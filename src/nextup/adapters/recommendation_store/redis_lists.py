@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nextup.adapters.redis import RedisServer
+    from nextup.ports.trial import Trial
 
 LISTS_PER_TRIP: Final = 1_000
 PLACE: Final = "{user_id}"  # of the id in a key
@@ -57,7 +58,7 @@ class RedisListStore:
             with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
                 for each in batch:
                     items = [item.item_id for item in each.items]
-                    pipeline.eval(_REPLACE, 1, self._key_of(each.user_id), *items)
+                    self._server.script(pipeline, _REPLACE, [self._key_of(each.user_id)], *items)
                 pipeline.execute()
             written += len(batch)
         return written
@@ -107,6 +108,10 @@ class RedisListStore:
         with self._server.client() as client:
             removed: int = client.delete(self._key_of(user_id))
         return removed
+
+    def trial(self) -> Trial:
+        """See `ports.trial`."""
+        return self._server.trial(f"{self._current_key}:doctor:")
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""

@@ -11,6 +11,7 @@ from nextup.adapters.recommendation_store.packing import ListPacker, in_service,
 from nextup.adapters.sql import Id
 from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.sql_schema import Schema
+from nextup.adapters.sql_trial import SqlTrial
 from nextup.domain.tables import USER_ID
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ LISTS_PER_TRANSACTION: Final = 2_000  # some 20 MB: a writer beside us waits for
 _SLOT: Final = 0  # of the only row that says what is in service
 
 
-class SqlRecommendationStore(SqlBackup):
+class SqlRecommendationStore(SqlBackup, SqlTrial):
     """Writers of one generation may work at once; a switch waits for their current batches."""
 
     def __init__(self, database: Database) -> None:

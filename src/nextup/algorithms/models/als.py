@@ -88,22 +88,17 @@ class ImplicitALS:
         touches = native.Sparse.of(interactions)
         items = self._first_items(interactions.n_items, warm_start, rng)
         warm_up = self.warm_up if self._wants_warm_up(touches, warm_start) else 0
-        total = warm_up + self.iterations
-        may_round = self.steps <= FEW_STEPS and len(touches.indices) >= MANY_TOUCHES
-        for epochs, part, done in (
-            (warm_up, _sample(touches, rng) if warm_up else touches, 0),
-            (self.iterations, touches, warm_up),
-        ):
-            if not epochs:
-                continue
-            alternation = _Alternation(self._objective, part, items, self, threads)
-            for epoch in range(epochs):
-                rounded = may_round and done + epoch + 1 < total  # the last epoch mends it
-                alternation.solve_users(rounded=rounded)
-                alternation.solve_items(rounded=rounded)
-                if progress is not None:
-                    progress(done + epoch + 1, total)
-            items = alternation.items
+        schedule = _Schedule(
+            warm_up + self.iterations,
+            rounds=self.steps <= FEW_STEPS and len(touches.indices) >= MANY_TOUCHES,
+            progress=progress,
+        )
+        if warm_up:
+            sample = _Alternation(self._objective, _sample(touches, rng), items, self, threads)
+            schedule.run(sample, warm_up)
+            del sample  # its memory is wanted
+        alternation = _Alternation(self._objective, touches, items, self, threads)
+        schedule.run(alternation, self.iterations)
         spectrum = alternation.finish(solve_users=self.keep_users)
         return FactorModel(
             alternation.items,
@@ -140,8 +135,27 @@ def _sample(touches: native.Sparse, rng: np.random.Generator) -> native.Sparse:
     return touches.some_rows(np.sort(rng.choice(touches.rows, size, replace=False)))
 
 
+class _Schedule:
+    """The epochs of a training, counted from its first to its last."""
+
+    def __init__(self, total: int, *, rounds: bool, progress: Progress | None) -> None:
+        self._total = total
+        self._rounds = rounds
+        self._progress = progress
+        self._done = 0
+
+    def run(self, alternation: _Alternation, epochs: int) -> None:
+        for _ in range(epochs):
+            self._done += 1
+            rounded = self._rounds and self._done < self._total  # the last epoch mends it
+            alternation.solve_users(rounded=rounded)
+            alternation.solve_items(rounded=rounded)
+            if self._progress is not None:
+                self._progress(self._done, self._total)
+
+
 class _Alternation:
-    """Both sides' vectors on their way, always in the same basis."""
+    """Both sides' vectors on their way, always in the same basis; `items` are moved in place."""
 
     def __init__(
         self,

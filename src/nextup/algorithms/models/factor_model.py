@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EXACT_STEPS = 200  # ends far earlier: the residual's fall stops the iteration
 EXACT_TOLERANCE = 1e-6  # as far as float32 goes
+MANY_FLOATS = 1 << 23  # 32 MiB take one core over a millisecond to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,9 @@ class FactorModel:
         """Every item's product with the folded-in vector, (n_items,); zeros without a history."""
         query = self._wide_vector(history)
         scores = np.empty(self.n_items, np.float32)
-        native.kernels.score(self.item_vectors, query, scores, 1)  # one of many such requests
+        # One thread, because it is one of many such requests, unless memory would be waited for.
+        threads = native.thread_count(self.threads) if self.item_vectors.size > MANY_FLOATS else 1
+        native.kernels.score(self.item_vectors, query, scores, threads)
         return scores
 
     def rank(self, interactions: Interactions, limit: int, *, exclude_seen: bool = True) -> Ranking:

@@ -173,8 +173,8 @@ private:
 
     // Lane r is y_r^T p.
     Lanes dots(const float* p) const {
-        Lanes totals[W];
-        for (int first = 0; first < W; first += group) {
+        Lanes totals[W] = {};
+        for (int first = 0; first < rows_; first += group) {
             const Cell* y[group];
             Lanes along[group] = {};
             for (int r = 0; r < group; ++r) y[r] = block_[first + r];
@@ -197,7 +197,7 @@ private:
     void add_rows(Lanes coefficients, float* onto) const {
         float each[W];
         store(each, coefficients);  // a broadcast from memory costs no shuffle
-        for (int first = 0; first < W; first += group) {
+        for (int first = 0; first < rows_; first += group) {
             const Cell* y[group];
             Lanes k[group];
             for (int r = 0; r < group; ++r) {

@@ -148,7 +148,8 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-async def _serving(request: Request) -> Serving:
+async def serving_of(request: Request) -> Serving:
+    """What answers the caller. Only in routes that are included with a scope."""
     tenants: Tenants = request.app.state.tenants
     caller, needed = caller_of(request), request.scope[NEEDED]
     found = tenants.at_hand(caller, needed)
@@ -169,7 +170,7 @@ async def _metrics(request: Request) -> Metrics:
 
 
 Asking = Annotated[Caller, Depends(_caller)]
-Services = Annotated[Serving, Depends(_serving)]
+Services = Annotated[Serving, Depends(serving_of)]
 OwnServices = Annotated[Serving, Depends(_own_serving)]  # the server's, for its health
 Measured = Annotated[Metrics, Depends(_metrics)]
 

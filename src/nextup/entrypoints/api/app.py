@@ -36,9 +36,11 @@ from nextup.entrypoints.api.overload import Overload
 from nextup.entrypoints.api.paths import WholeIds
 from nextup.entrypoints.api.problems import install_problems, with_problem_types
 from nextup.entrypoints.api.pulse import Pulse
+from nextup.entrypoints.api.recipe_routes import include_recipe
 from nextup.entrypoints.api.requests import Requests
 from nextup.entrypoints.api.tracing import Tracing
 from nextup.entrypoints.api.vital_signs import VitalSigns
+from nextup.entrypoints.web import pages
 from nextup.services.access.accounts import Accounts
 from nextup.services.access.guard import Guard
 from nextup.services.access.tenants import Tenants
@@ -49,10 +51,15 @@ from nextup.services.serving import Serving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from starlette.types import Receive, Send
+    from starlette.types import Scope as AsgiScope
+
     from nextup.domain.events import LogRow
+    from nextup.services.access.rates import Rates
     from nextup.services.access.tenants import DeploymentPorts
     from nextup.services.recommending.changes import Changes
     from nextup.services.serving import Duty, ServingPorts
+    from nextup.settings import Settings
 
 ABOUT = (
     "Send what people do; get what each person should see next, and why. "
@@ -64,7 +71,18 @@ CORS_SECONDS = 600  # that a browser remembers what it may do
 
 
 class _App(FastAPI):
-    """FastAPI, with errors described as they are sent."""
+    """FastAPI, with errors described as they are sent, and some requests answered before it."""
+
+    hot: Hot | None = None
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Serve one connection event."""
+        if self.hot is not None and scope["type"] == "http":
+            passed_on = await self.hot.answer(scope, send)
+            if passed_on is None:
+                return
+            send = passed_on
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
@@ -74,19 +92,40 @@ class _App(FastAPI):
         return self.openapi_schema
 
 
+def _open_doors(app: FastAPI, settings: Settings) -> None:
+    """Include every router, with the scope that its routes need."""
+    doors = Doors(app)
+    doors.include_public(health.router)
+    doors.include_public(docs.router)
+    doors.include_public(pages.router)
+    doors.include_public(clients.token_router)
+    for part in (recommendations, rerank, shelves):  # some are asked by POST, and change nothing
+        doors.include(part.router, Scope.READ)
+    doors.include(event_router(settings.contracts, settings.server.max_batch), Scope.WRITE)
+    for part in (items, users):
+        doors.include(part.router, Scope.READ, Scope.WRITE)
+    for part in (operations, operations_data, operations_lists):
+        doors.include(part.router, Scope.OPERATE)
+    doors.include(clients.router, Scope.ADMIN)
+    include_recipe(app, doors, settings)
+    app.state.needed = doors.needed
+
+
 def create_app(
     ports: DeploymentPorts,
     *,
     changes: Changes | None = None,
     duties: Callable[[str], Duty] | None = None,
+    rates: Rates | None = None,
 ) -> FastAPI:
     """The app. Its background work runs between start-up and shutdown; the platform is the
     caller's to close, those of other tenants are opened and closed here. For one of several
-    workers, `changes` is what they share, and `duties` gives each tenant's duty by its name."""
+    workers, `changes` and `rates` are what they share, and `duties` gives each tenant's duty by
+    its name."""
     ports = cast("DeploymentPorts", PatientPorts(ports))
     settings = ports.settings
     metrics = Metrics()
-    guard = Guard(ports.clients, settings)
+    guard = Guard(ports.clients, settings, rates=rates)
     clicks: list[Clicks] = []
     tenants = Tenants(
         ports, lambda ports: _serving(ports, metrics, clicks, changes=changes, duties=duties)
@@ -127,19 +166,7 @@ def create_app(
     app.state.pulse = pulse
     app.state.vitals = vitals
     install_problems(app)
-    doors = Doors(app)
-    doors.include_public(health.router)
-    doors.include_public(docs.router)
-    doors.include_public(clients.token_router)
-    for part in (recommendations, rerank, shelves):  # some are asked by POST, and change nothing
-        doors.include(part.router, Scope.READ)
-    doors.include(event_router(settings.contracts, settings.server.max_batch), Scope.WRITE)
-    for part in (items, users):
-        doors.include(part.router, Scope.READ, Scope.WRITE)
-    for part in (operations, operations_data, operations_lists):
-        doors.include(part.router, Scope.OPERATE)
-    doors.include(clients.router, Scope.ADMIN)
-    app.state.needed = doors.needed
+    _open_doors(app, settings)
     app.add_middleware(Delivery, compress_bytes=settings.server.compress_bytes)
     app.add_middleware(WholeIds)
     if settings.server.cors_origins:
@@ -156,8 +183,12 @@ def create_app(
         Edge,
         metrics=metrics,
         max_body_bytes=settings.server.max_body_bytes,
-        hot=None if settings.logs.requests or tracing else Hot(guard, tenants, metrics),
         overload=Overload(settings.server.max_in_flight, settings.server.max_wait_seconds),
+    )
+    app.hot = (
+        Hot(guard, tenants, metrics)
+        if not settings.logs.requests and tracing is None  # which must see every request
+        else None
     )
     return app
 

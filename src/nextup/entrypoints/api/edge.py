@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from functools import cache
+from itertools import count
 from math import ceil
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -12,14 +14,11 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from nextup.entrypoints.api.hot import Asked, Keeping
 from nextup.entrypoints.api.problems import problem
-from nextup.services.recommending.answers import Answer as Given
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from nextup.entrypoints.api.hot import Hot
     from nextup.entrypoints.api.metrics import Metrics
     from nextup.entrypoints.api.overload import Overload
 
@@ -30,6 +29,7 @@ ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 UNMATCHED = "unmatched"  # the handler of paths that do not exist: their number has no bound
 WATCHED = {"/healthz", "/readyz", "/metrics"}  # are asked most when there is too much to do
 CLOSE = {"Connection": "close"}  # the rest of a refused body is not read
+_numbers = count()
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"}
 
 
@@ -42,12 +42,10 @@ class Edge:
         *,
         metrics: Metrics,
         max_body_bytes: int,
-        hot: Hot | None = None,
         overload: Overload | None = None,
     ) -> None:
-        """`hot` answers some requests before the app; `overload` bounds how many the app gets."""
+        """`overload` bounds how many requests the app gets."""
         self._app = app
-        self._hot = hot
         self._overload = overload
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
@@ -59,16 +57,9 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        hot = self._hot
-        found = hot.find(scope) if hot is not None else None
-        if hot is not None and isinstance(found, Given):
-            await hot.send(found, (HEADER, _request_id(scope)), send)
-            hot.count(found, perf_counter() - started)
-            return
         answer = _Answer(send, scope)
         try:
-            asked = found if isinstance(found, Asked) else None
-            await self._accepted(scope, receive, answer, asked)
+            await self._accepted(scope, receive, answer)
         except ClientDisconnect:
             log.info("request %s was given up by its client", scope["request_id"])
         except Exception:
@@ -77,9 +68,7 @@ class Edge:
         finally:
             self._measure(scope, answer.status, perf_counter() - started)
 
-    async def _accepted(
-        self, scope: Scope, receive: Receive, answer: _Answer, asked: Asked | None
-    ) -> None:
+    async def _accepted(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         if _declared_length(scope) > self._max_body_bytes:
             await self._refuse_body(scope, receive, answer)
             return
@@ -89,9 +78,8 @@ class Edge:
         if not self._overload.enter():
             await self._shed(scope, receive, answer, self._overload.wait())
             return
-        send = answer.send if asked is None else Keeping(asked, answer.send).send
         try:
-            await self._app(scope, self._limited(receive), send)
+            await self._app(scope, self._limited(receive), answer.send)
         finally:
             self._overload.leave()
 
@@ -135,7 +123,7 @@ class _Answer:
 
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
-        self._id = _request_id(scope)
+        self._id = request_id_of(scope)
         scope["request_id"] = self._id.decode()
         self.status = 0
 
@@ -166,9 +154,15 @@ def _declared_length(scope: Scope) -> int:
     return 0
 
 
-def _request_id(scope: Scope) -> bytes:
+def request_id_of(scope: Scope) -> bytes:
     """The caller's id, where it is harmless in a log; otherwise a new one."""
     for name, value in scope["headers"]:
         if name == HEADER and ACCEPTABLE_ID.fullmatch(value):
             return bytes(value)
-    return secrets.token_hex(8).encode()
+    return b"%s%08x" % (_process(), next(_numbers) & 0xFFFFFFFF)
+
+
+@cache
+def _process() -> bytes:
+    """What tells this process' ids from all others'; cheaper than chance for each of them."""
+    return secrets.token_hex(4).encode()

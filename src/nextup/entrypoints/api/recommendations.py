@@ -20,6 +20,7 @@ from nextup.entrypoints.api.bodies import (
     Recommendations,
     Word,
 )
+from nextup.entrypoints.api.encoding import encoded
 from nextup.entrypoints.api.problems import problems
 from nextup.services.recommending.request import Page, Request
 
@@ -71,8 +72,8 @@ def get_recommendations(
             )
         )
     metrics.served.labels(found.served.level.value).inc()
-    made = answer(found, f"/v1/users/{quote(user_id, safe='')}/recommendations", limit)
-    return Response(made.model_dump_json(), media_type="application/json")  # checked already
+    path = f"/v1/users/{quote(user_id, safe='')}/recommendations"
+    return Response(encoded(found, path, limit), media_type="application/json")
 
 
 @router.post(

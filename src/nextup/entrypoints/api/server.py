@@ -6,6 +6,7 @@ import asyncio
 import errno
 import signal
 import socket
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
@@ -29,6 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 IN_USE = {errno.EADDRINUSE}
 BACKLOG = 2048  # connections that wait to be accepted
 TRIED_PORTS = 20  # after the wanted one; then any free one
+SWITCH_SECONDS = 0.0005  # a thread that computes lets the loop go on; Python's own is 0.005
 GRACE_SECONDS = 10  # for accepted requests, when stopping
 
 
@@ -67,6 +69,7 @@ class ApiServer(uvicorn.Server):
     def serve_until_stopped(self, ready: Callable[[str], object] | None = None) -> None:
         """Serve in this thread. `ready` is called with the URL once requests are answered."""
         self._ready = ready
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             self.run(sockets=[self._socket])
         finally:

@@ -26,6 +26,7 @@ from nextup.domain.errors import ConfigurationError, NextupError
 from nextup.entrypoints.api.app import create_app
 from nextup.entrypoints.api.connections import Limits
 from nextup.entrypoints.api.server import ApiServer, bind, in_url
+from nextup.services.access.rates import SHARED_BYTES, Rates, SharedTimes
 from nextup.services.recommending.changes import Changes, size
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Seat(NamedTuple):
     duties: Duties
     ready: Callable[[], object]  # to be called once requests are answered
     parent_gone: int  # a descriptor that can be read from once there is no parent any more
+    rates: Rates  # of clients, which hold for all workers together
 
 
 class Duties:
@@ -162,6 +164,7 @@ class Workers:
         self._number = number
         seats = number + 1  # one more, for a replacement beside the one it replaces
         self._board = mmap.mmap(-1, size(seats))
+        self._rates = mmap.mmap(-1, SHARED_BYTES)
         self._seats = seats
         self._parent_gone, self._parent_lives = os.pipe()
         self._workers: list[_Worker] = []
@@ -273,6 +276,7 @@ class Workers:
                     Duties(self._home / "data"),
                     lambda: os.write(ready_end, READY),
                     self._parent_gone,
+                    Rates(shared=SharedTimes(memoryview(self._rates))),
                 )
             )
             code = 0
@@ -319,7 +323,7 @@ def stop_with_parent(parent_gone: int, stop: Callable[[], object]) -> None:
 def serve_from(ports: DeploymentPorts, seat: Seat) -> None:
     """What a worker does with a platform of its own, until it is told to stop."""
     server = ApiServer(
-        create_app(ports, changes=seat.changes, duties=seat.duties),
+        create_app(ports, changes=seat.changes, duties=seat.duties, rates=seat.rates),
         host="",
         port=0,
         limits=Limits.of(ports.settings.server),

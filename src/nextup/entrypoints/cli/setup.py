@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nextup.entrypoints.cli.context import platform_at
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+
+if TYPE_CHECKING:
+    from nextup.services.doctor import Finding
 
 # A new platform answers whoever is on this machine, says so in its file, and starts nowhere else.
 OPEN_HERE = {"access.auth": "none"}
@@ -79,7 +82,7 @@ def doctor(home: Home = HERE, as_json: Json = False) -> None:
             finding.url,
             "ok" if finding.healthy else "DOWN",
             finding.milliseconds,
-            f"{finding.says} {finding.cure}".strip(),
+            _sentence(finding),
         )
         for finding in findings
     ]
@@ -88,6 +91,11 @@ def doctor(home: Home = HERE, as_json: Json = False) -> None:
     out.say(f"Kernels: {kernels()}")
     if not all(finding.healthy for finding in findings):
         raise typer.Exit(1)
+
+
+def _sentence(finding: Finding) -> str:
+    product = f"{finding.product}: " if finding.product else ""
+    return f"{product}{finding.says} {finding.cure}".strip()
 
 
 def kernels() -> str:

@@ -49,6 +49,7 @@ def stream(
         bool, typer.Option("--once", help="End when nothing has come for a few seconds.")
     ] = False,
     home: Home = HERE,
+    as_json: Json = False,
 ) -> None:
     """Bring events from the log to the lake and the online state until interrupted.
 
@@ -57,7 +58,7 @@ def stream(
     """
     from nextup.services.shares import run_shares, run_until_idle
 
-    out = Output(as_json=False)
+    out = Output(as_json=as_json)
     with platform_at(home) as platform, _until_interrupted() as stop:
         shares = _shares(platform, only)
         out.say(f"Streaming: {', '.join(shares)}")
@@ -65,7 +66,7 @@ def stream(
             run_until_idle(shares, QUIET_SECONDS)
         else:
             run_shares(shares, stop)
-        out.say("Stopped.")
+        out.result({"stopped": list(shares)}, "Stopped.")
 
 
 @topics_app.command("create")

@@ -51,6 +51,7 @@ class _Known:
     per_second: float
     burst: float
     per_day: int
+    number: int  # of the client; small, for limits that processes share
 
 
 class Guard:
@@ -182,12 +183,13 @@ class Guard:
             client.per_second,
             client.burst or max(client.per_second, 1.0),
             client.per_day,
+            client.number,
         )
 
     def _require_rate(self, known: _Known) -> None:
         client_id = known.caller.client_id
         if known.per_second > 0:
-            wait = self._rates.take(client_id, per_second=known.per_second, burst=known.burst)
+            wait = self._rates.take(known.number, per_second=known.per_second, burst=known.burst)
             if wait > 0:
                 self.usage.count(client_id, REFUSED)
                 raise LimitReached(

@@ -106,13 +106,14 @@ class Tenants:
     def _opened_now(self, tenant: str) -> Serving:
         if self._stopped:
             raise BackendUnavailable("The server is stopping.", cure="Try again in a moment.")
-        if tenant == self._own_name:
+        with ExitStack() as opening:  # what cannot be opened as a whole is closed again
             serving = self.own
-        else:
-            ports = self._ports.of_tenant(tenant)
-            self._closing.callback(ports.close)
-            serving = self._serve(ports)
-        serving.start()
-        self._closing.callback(serving.stop)
+            if tenant != self._own_name:
+                ports = self._ports.of_tenant(tenant)
+                opening.callback(ports.close)
+                serving = self._serve(ports)
+            serving.start()
+            opening.callback(serving.stop)
+            self._closing.push(opening.pop_all())
         self._opened[tenant] = serving
         return serving

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from nextup.domain.items import Item
     from nextup.ports.catalog import Catalog
@@ -61,3 +61,24 @@ class Details:
                 self._as_of = as_of
                 self._good_until = monotonic() + self._seconds
             return self._known
+
+
+class KnownItems:
+    """A catalogue as contracts ask it: what is remembered to exist is not asked for again."""
+
+    def __init__(self, catalog: Catalog, details: Details, changes: Changes) -> None:
+        self._catalog = catalog
+        self._details = details
+        self._changes = changes
+
+    def unknown_items(self, item_ids: Collection[str]) -> set[str]:
+        """Those of the ids that do not exist; asked for, where they are not remembered."""
+        known = self._details.items(item_ids)
+        rest = [item_id for item_id in item_ids if item_id not in known]
+        return self._catalog.unknown_items(rest) if rest else set()
+
+    def put_items(self, items: Iterable[Item]) -> int:
+        """Insert or replace."""
+        put = self._catalog.put_items(items)
+        self._changes.count_catalogue()
+        return put

@@ -1,0 +1,71 @@
+"""A page of a list as JSON, made in one go: a fifth of the time of a model for each place.
+
+`bodies.Recommendations` describes the form, and a test holds both equal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from nextup.domain.items import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nextup.domain.recommendations import Because, Recommendation
+    from nextup.services.recommending.request import Page
+
+_encode = msgspec.json.Encoder().encode
+_UNKNOWN = Item("")  # for what the catalogue does not hold, or cannot say
+
+
+def encoded(found: Page, path: str, limit: int) -> bytes:
+    """The page; `next` leads on along `path`."""
+    served = found.served
+    link = f"{path}?{urlencode({'page': found.next, 'limit': limit})}" if found.next else None
+    return _encode(
+        {
+            "user_id": served.user_id,
+            "level": served.level.value,
+            "model_id": served.model_id,
+            "served_at": served.served_at,
+            "token": served.token or None,
+            "items": [
+                _place(rank, place, found.details)
+                for rank, place in zip(found.ranks, found.places, strict=True)
+            ],
+            "rules": served.rules,
+            "missing": found.missing,
+            "next_page": found.next,
+            "next": link,
+        }
+    )
+
+
+def _place(rank: int, place: Recommendation, details: Mapping[str, Item]) -> dict[str, Any]:
+    item = details.get(place.item_id, _UNKNOWN)
+    known = item is not _UNKNOWN
+    return {
+        "rank": rank,
+        "item_id": place.item_id,
+        "score": place.score,
+        "title": item.title,
+        "kind": item.kind if known else "",
+        "year": item.year,
+        "genres": item.genres,
+        "source": place.source,
+        "sources": place.sources,
+        "because": [_reason(reason, details) for reason in place.because],
+        "rules": place.rules,
+    }
+
+
+def _reason(reason: Because, details: Mapping[str, Item]) -> dict[str, Any]:
+    return {
+        "item_id": reason.item_id,
+        "title": details.get(reason.item_id, _UNKNOWN).title,
+        "share": reason.share,
+    }

@@ -1,0 +1,1 @@
+"""Recommendations sold to streaming platforms."""
