@@ -65,18 +65,14 @@ WALKS: dict[str, dict[str, tuple[object, ...]]] = {
     },
     "spectral": {
         "iterations": (4,),
-        "factors": (512, 64),
-        "low_pass": (0.6, 0.3, 1.0),
-        "people_exponent": (0.3, 0.5),
-        "item_exponent": (0.5, 0.4),
+        "factors": (256, 64),
+        "low_pass": (0.3, 0.6, 0.1),
+        "people_exponent": (0.5, 0.3),
     },
     "ease": {"exact_up_to": (ANY_SIZE,), "regularization": (100.0, 300.0, 30.0)},
     "sparse_ease": {"regularization": (50.0, 15.0, 150.0), "neighbours": (50,)},
 }
-LARGER = {
-    "implicit_als": {"factors": 512},
-    "spectral": {"factors": 1024},
-}  # tuned small, then grown
+LARGER = {"implicit_als": {"factors": 512}}  # tuned small, then grown
 
 OUR_KINDS = ("item_item", "als", "ease", "next_item", "spectral")  # by SPACES, for the comparison
 OUR_KINDS_TRIALS = 5  # of each; a rival gets as many as all together

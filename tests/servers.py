@@ -133,10 +133,17 @@ def own_servers() -> Iterator[Callable[[str], Server]]:
 
 
 @pytest.fixture
-def private_server() -> Iterator[Callable[[str], Server]]:
+def private_server(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Server]]:
     """Starts servers of the test's own."""
     with own_servers() as start:
-        yield start
+
+        def told(name: str) -> Server:
+            own = start(name)
+            how = f"{own.version}, of the test's own".lstrip(", ")
+            request.node.user_properties.append((TOLD, (name, how, "")))
+            return own
+
+        yield told
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -39,7 +39,7 @@ from nextup.settings_servers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 FILE_NAME = "nextup.toml"
 TENANT = r"^[a-z][a-z0-9_]{0,30}$"
@@ -266,7 +266,28 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What the caller passes wins over the environment, which wins over the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _url_files, TomlConfigSettingsSource(settings_cls)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """All fields; of a URL no more than nobody minds."""
+        for name, value in super().__repr_args__():
+            yield name, without_credentials(value) if str(name).endswith("_url") else value
+
+
+def without_credentials(url: str) -> str:
+    """The URL without user, password and options, any of which may be secret."""
+    scheme, slashes, rest = url.partition("://")
+    place, question, _ = rest.partition("?")
+    return f"{scheme}{slashes}{place.rpartition('@')[2]}{question and '?...'}"
+
+
+def _url_files() -> dict[str, str]:
+    """`NEXTUP_CONTROL_URL_FILE` names a file that holds the URL, as a container's secret."""
+    return {
+        name.removeprefix("NEXTUP_").removesuffix("_FILE").lower(): Path(file).read_text().strip()
+        for name, file in os.environ.items()
+        if name.startswith("NEXTUP_") and name.endswith("_URL_FILE")
+    }
 
 
 def load_settings(folder: Path | str = ".", **overrides: Any) -> Settings:

@@ -1,4 +1,4 @@
-"""The API's description in the repository is the one that servers give, and its examples are true."""
+"""The API's description in the repository is what servers give, and its examples are true."""
 
 from __future__ import annotations
 

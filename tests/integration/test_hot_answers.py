@@ -160,9 +160,11 @@ def test_what_another_server_applied_makes_a_new_answer(tmp_path: Path) -> None:
     """An event that another server took in, over the same stores, shows here soon."""
     long = {"cache_seconds": 3600.0}
     with (
-        served(tmp_path, recommend=long, access=OPEN) as (here, _),
+        served(tmp_path, recommend=long, access=OPEN) as (here, platform),
         served(tmp_path, recommend=long, access=OPEN) as (there, _),
     ):
+        train(platform, "m1")
+        wait_for(lambda: here.get("/readyz").json()["model_id"] == "m1")
         like(here, "film-2")
         before = token(here)
         assert token(here) == before

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import checks
 from tests.house.pages import ROOT
@@ -32,6 +33,7 @@ CHECKS = [
     checks.response_headers_conformance,
     checks.response_schema_conformance,
 ]
+KNOWN = {"user_id": "u-1", "item_id": "film-2", "model_id": "m1"}
 TRUE_REFUSALS = {503, 507}  # documented, and nothing here brings a backend down
 
 pytestmark = pytest.mark.faults
@@ -88,7 +90,7 @@ def ask(operation: Any, url: str) -> None:
 def ask_in(mode: schemathesis.GenerationMode, operation: Any, url: str) -> None:
     """All that fit, or all that do not. An operation that takes nothing cannot be asked wrongly."""
 
-    @given(case=operation.as_strategy(generation_mode=mode))
+    @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
     @settings(
         max_examples=max(CASES // 2, 1),
         deadline=None,
@@ -97,7 +99,11 @@ def ask_in(mode: schemathesis.GenerationMode, operation: Any, url: str) -> None:
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def one(case: schemathesis.Case) -> None:
+    def one(case: schemathesis.Case, known: bool) -> None:
+        if known:  # ask about something that exists
+            case.path_parameters.update(
+                {name: KNOWN[name] for name in case.path_parameters if name in KNOWN}
+            )
         response = case.call(base_url=url)
         assert response.status_code not in TRUE_REFUSALS, response.text
         case.validate_response(response, checks=CHECKS)

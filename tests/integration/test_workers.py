@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import threading
@@ -25,6 +26,8 @@ from nextup.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+SERVED = "nextup_served_total{"
 
 
 @pytest.fixture
@@ -148,3 +151,20 @@ def test_memory_cannot_be_shared(tmp_path: Path) -> None:
     (home / "nextup.toml").write_text(text)
     with pytest.raises(AssertionError, match=r"(?s)cannot share online_state_url.*sqlite:///"):
         Served(home, "--workers", "2")
+
+
+def test_metrics_are_those_of_all_workers(server: Served) -> None:
+    """Whichever worker is asked for the metrics, it has counted what all have answered."""
+    connections = [server.connect() for _ in range(8)]
+    for each in connections:
+        for turn in range(5):
+            ask(each, "GET", f"/v1/users/p{turn}/recommendations")
+
+    def served(each: http.client.HTTPConnection) -> float:
+        each.request("GET", "/metrics")
+        lines = each.getresponse().read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(SERVED))
+
+    for each in connections:
+        wait_until(lambda each=each: served(each) == 40)
+        each.close()

@@ -183,3 +183,24 @@ def test_what_is_written_is_read(seed: int, share: float, tenant: str) -> None:
     with TemporaryDirectory() as folder:
         settings = load_settings(write(Path(folder), text))
     assert (settings.seed, settings.tenant, settings.gate.test_share) == (seed, tenant, share)
+
+
+def test_a_url_can_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container hands secrets over; it wins over the TOML, a variable over both."""
+    (tmp_path / "secret").write_text("redis://:hunter2@cache/0\n")
+    (tmp_path / "nextup.toml").write_text('online_state_url = "memory://"')
+    monkeypatch.setenv("NEXTUP_ONLINE_STATE_URL_FILE", str(tmp_path / "secret"))
+    assert load_settings(tmp_path).online_state_url == "redis://:hunter2@cache/0"
+    monkeypatch.setenv("NEXTUP_ONLINE_STATE_URL", "sqlite:///x.db")
+    assert load_settings(tmp_path).online_state_url == "sqlite:///x.db"
+    monkeypatch.setenv("NEXTUP_CONTROL_URL_FILE", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        load_settings(tmp_path)
+
+
+def test_settings_do_not_show_passwords(tmp_path: Path) -> None:
+    """Their `repr` may end up in a log."""
+    url = "postgresql://ada:hunter2@db:5432/shop?sslpassword=hunter2"
+    settings = load_settings(tmp_path, control_url=url)
+    assert "hunter2" not in f"{settings!r} {settings}"
+    assert "postgresql://db:5432/shop" in repr(settings)

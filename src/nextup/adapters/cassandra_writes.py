@@ -42,7 +42,11 @@ class Writes:
                     failed.append((statement, failed[0][1]))
                     places.release()
                     continue
-                future = self._session.execute_async(statement)
+                try:
+                    future = self._session.execute_async(statement)
+                except BaseException:
+                    places.release()  # else the end would wait for this one for ever
+                    raise
                 future.add_callbacks(succeed, partial(fail, statement=statement))
         finally:
             for _ in range(self._in_flight):

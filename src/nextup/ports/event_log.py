@@ -29,7 +29,8 @@ class EventLog(Protocol):
         """Write durably, then return one receipt per event, in order.
 
         An `event_id` that the log already holds, or that came earlier in `events`, is not written
-        again; its receipt says `duplicate`. All or nothing: an error means that none was written.
+        again; its receipt says `duplicate`. All or nothing: an error means that none was written
+        (in a log without transactions, Kafka: some may be; repeating the call completes it).
         Raises InvalidInput for an event that cannot be kept (a time without a zone, a value that
         is not finite), BackendUnavailable, or StorageFull when no space is left.
         """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nextup.domain.errors import CorruptData, NextupError
 from nextup.ports.trial import SupportsTrial, Trial
+from nextup.settings import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +39,7 @@ def examine(port: str, url: str, backend: Callable[[], Any]) -> Finding:
     The finding's URL is without the user and password that it may hold. Its time is that of the
     trial, or of the question: what opening took says little.
     """
-    url = _without_credentials(url)
+    url = without_credentials(url)
     started = time.perf_counter()
     try:
         opened = backend()
@@ -69,12 +70,6 @@ def _seconds_ahead(clock: datetime | None) -> str:
     if abs(seconds) < SKEW_SECONDS:
         return ""
     return f"Its clock is {abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} ours."
-
-
-def _without_credentials(url: str) -> str:
-    scheme, slashes, rest = url.partition("://")
-    place, question, _ = rest.partition("?")  # an option may be a password, too
-    return f"{scheme}{slashes}{place.rpartition('@')[2]}{question and '?...'}"
 
 
 def _event_log(log: Any) -> str:

@@ -40,7 +40,7 @@ from nextup.entrypoints.api.recipe_routes import include_recipe
 from nextup.entrypoints.api.requests import Requests
 from nextup.entrypoints.api.tracing import Tracing
 from nextup.entrypoints.api.vital_signs import VitalSigns
-from nextup.entrypoints.web import pages
+from nextup.entrypoints.web import charts, pages
 from nextup.services.access.accounts import Accounts
 from nextup.services.access.guard import Guard
 from nextup.services.access.tenants import Tenants
@@ -104,7 +104,7 @@ def _open_doors(app: FastAPI, settings: Settings) -> None:
     doors.include(event_router(settings.contracts, settings.server.max_batch), Scope.WRITE)
     for part in (items, users):
         doors.include(part.router, Scope.READ, Scope.WRITE)
-    for part in (operations, operations_data, operations_lists):
+    for part in (operations, operations_data, operations_lists, charts):
         doors.include(part.router, Scope.OPERATE)
     doors.include(clients.router, Scope.ADMIN)
     include_recipe(app, doors, settings)

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter as CountOf
 from datetime import UTC, datetime
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -30,6 +30,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self.together: Any = None  # the sums of all workers, where there are several
         self.before_reading: list[Callable[[], object]] = []  # what is counted elsewhere first
         self.requests = Counter(
             "http_requests_total",
@@ -139,9 +140,13 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything, in Prometheus' own format."""
+        self.settle()
+        return generate_latest(self.together or self.registry)
+
+    def settle(self) -> None:
+        """Add what was counted elsewhere first."""
         for settle in self.before_reading:
             settle()
-        return generate_latest(self.registry)
 
 
 def observe_many(histogram: Histogram, values: Sequence[float]) -> None:

@@ -15,25 +15,29 @@ import logging
 import mmap
 import os
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nextup.domain.errors import ConfigurationError, NextupError
 from nextup.entrypoints.api.app import create_app
 from nextup.entrypoints.api.connections import Limits
 from nextup.entrypoints.api.server import ApiServer, bind, in_url
+from nextup.entrypoints.api.together import Together
 from nextup.services.access.rates import SHARED_BYTES, Rates, SharedTimes
 from nextup.services.recommending.changes import Changes, size
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
-    from pathlib import Path
 
+    from nextup.entrypoints.api.metrics import Metrics
     from nextup.services.access.tenants import DeploymentPorts
     from nextup.settings import Settings
 
@@ -57,6 +61,7 @@ class Seat(NamedTuple):
     ready: Callable[[], object]  # to be called once requests are answered
     parent_gone: int  # a descriptor that can be read from once there is no parent any more
     rates: Rates  # of clients, which hold for all workers together
+    counted: Path  # a folder for the metrics of all
 
 
 class Duties:
@@ -164,6 +169,7 @@ class Workers:
         self._number = number
         seats = number + 1  # one more, for a replacement beside the one it replaces
         self._board = mmap.mmap(-1, size(seats))
+        self._counted = Path(tempfile.mkdtemp(prefix="nextup-metrics-"))
         self._rates = mmap.mmap(-1, SHARED_BYTES)
         self._seats = seats
         self._parent_gone, self._parent_lives = os.pipe()
@@ -277,6 +283,7 @@ class Workers:
                     lambda: os.write(ready_end, READY),
                     self._parent_gone,
                     Rates(shared=SharedTimes(memoryview(self._rates))),
+                    self._counted,
                 )
             )
             code = 0
@@ -302,6 +309,7 @@ class Workers:
         for end in (self._parent_gone, self._parent_lives):
             os.close(end)
         self._listening.close()
+        shutil.rmtree(self._counted, ignore_errors=True)
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
@@ -322,17 +330,22 @@ def stop_with_parent(parent_gone: int, stop: Callable[[], object]) -> None:
 
 def serve_from(ports: DeploymentPorts, seat: Seat) -> None:
     """What a worker does with a platform of its own, until it is told to stop."""
+    app = create_app(ports, changes=seat.changes, duties=seat.duties, rates=seat.rates)
+    metrics: Metrics = app.state.metrics
+    metrics.together = together = Together(metrics.registry, seat.counted)
     server = ApiServer(
-        create_app(ports, changes=seat.changes, duties=seat.duties, rates=seat.rates),
+        app,
         host="",
         port=0,
         limits=Limits.of(ports.settings.server),
         listening=seat.listening,
     )
     stop_with_parent(seat.parent_gone, server.stop)
+    together.start(metrics.settle)
     try:
         server.serve_until_stopped(lambda url: seat.ready())
     finally:
+        together.stop()
         seat.duties.release()
 
 

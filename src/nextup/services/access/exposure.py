@@ -32,7 +32,7 @@ def require_safe(settings: Settings, host: str) -> None:
         raise ConfigurationError(
             f'With auth = "none" everybody who reaches {host or "this machine"} could do '
             "everything; the server does not start.",
-            cure='Set auth = "keys" in the section [access], or listen on 127.0.0.1.',
+            cure='Set auth = "keys" in the section [access], or server.host = "127.0.0.1".',
         )
     password = settings.access.admin_password
     if password and (why := weakness(password, settings.access.admin)):

@@ -1,0 +1,56 @@
+// What the console's pages are built of.
+
+import { h } from "../shared/dom.js";
+
+export const number = (value, digits = 0) =>
+  value === null || value === undefined ? "–" : Number(value).toLocaleString(undefined, { maximumFractionDigits: digits });
+
+export const moment = (text) =>
+  text ? h("time", { datetime: text, title: text }, new Date(text).toLocaleString()) : "–";
+
+export function span(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 90) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 129600) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+export function bytes(value) {
+  if (value === null || value === undefined) return "–";
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = value ? Math.min(Math.floor(Math.log10(value) / 3), 4) : 0;
+  return `${(value / 1000 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;
+}
+
+const STATES = { succeeded: "good", running: "warn", failed: "bad", interrupted: "bad" };
+export const state = (text, kind = STATES[text] ?? "warn") => h("span", { class: `state ${kind}` }, text);
+
+export const tile = (name, value, more = "") =>
+  h("dl", { class: "tile" }, h("dt", {}, name), h("dd", {}, value), h("p", {}, more));
+
+export const panel = (title, ...content) => h("section", { class: "panel" }, h("h2", {}, title), content);
+
+// Columns are [heading, row -> cell, "number"?].
+export function table(columns, rows, empty = "Nothing yet.") {
+  if (!rows.length) return h("p", { class: "soft" }, empty);
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" },
+    h("table", {},
+      h("thead", {}, h("tr", {}, columns.map(([name, , kind]) => h("th", { scope: "col", class: kind }, name)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, cell, kind]) => h("td", { class: kind }, cell(row))))))));
+}
+
+// Asks before something changes; resolves to whether to go on.
+export function sure(question, act) {
+  return new Promise((resolve) => {
+    const dialog = h("dialog", { "aria-labelledby": "sure", onclose: () => { resolve(dialog.returnValue === "yes"); dialog.remove(); } },
+      h("form", { method: "dialog" },
+        h("h2", { id: "sure" }, question),
+        h("div", { class: "acts" },
+          h("button", { class: "main", value: "yes" }, act),
+          h("button", { value: "no", autofocus: true }, "Leave it"))));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

@@ -1,0 +1,105 @@
+"""The console's charts, drawn here and handed out as SVG without style or script: the pages bring
+their own, so that a chart follows the theme and the pages' policy holds."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import pygal
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from nextup.entrypoints.api.access import Services
+from nextup.entrypoints.api.pulse import Pulse, Second
+from nextup.services.operating.freshness import model_quality
+
+router = APIRouter(prefix="/console/charts", include_in_schema=False)
+
+OWN_LOOK = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<!--.*?-->", re.DOTALL)
+WIDTH, HEIGHT = 860, 260
+SHOWN_MODELS = 30
+SHOWN_RUNS = 30
+POINTS = 60  # of the traffic; more cannot be told apart
+
+
+@router.get("/traffic")
+def traffic(request: Request, seconds: Annotated[float, Query(gt=0, le=900)] = 300) -> Response:
+    """Events and answers per second."""
+    pulse = request.app.state.pulse
+    assert isinstance(pulse, Pulse)
+    series = _condensed(pulse.window(seconds).series)
+    chart = _line("per second")
+    chart.x_labels = [f"{second.at:%H:%M:%S}" for second, _ in series]
+    for name in ("requests", "events", "errors"):
+        chart.add(name, [getattr(second, name) / seconds for second, seconds in series])
+    return _svg(chart)
+
+
+@router.get("/quality")
+def quality(services: Services, metric: Annotated[str, Query(max_length=40)] = "") -> Response:
+    """How good the models were on their tests, the oldest first, with what they had to beat."""
+    models = list(services.ports.control.models())[:SHOWN_MODELS][::-1]
+    figures = [model_quality(model) for model in models]
+    wanted = metric or next((name for one in figures for who in one.values() for name in who), "")
+    chart = _line(wanted or "quality")
+    chart.x_labels = [f"{model.created_at:%d %b %H:%M}" for model in models]
+    for who in sorted({who for one in figures for who in one}):
+        chart.add(who, [one.get(who, {}).get(wanted) for one in figures])
+    return _svg(chart)
+
+
+@router.get("/runs")
+def runs(services: Services) -> Response:
+    """How long each run's steps took."""
+    shown = list(services.ports.control.runs(SHOWN_RUNS))[::-1]
+    chart = pygal.StackedBar(**_look("seconds"))
+    chart.x_labels = [f"{run.started_at:%d %b %H:%M}" for run in shown]
+    names = list(dict.fromkeys(step.step for run in shown for step in run.steps))
+    for name in names:
+        took = [{step.step: step.seconds for step in run.steps}.get(name) for run in shown]
+        chart.add(name, took)
+    return _svg(chart)
+
+
+def _condensed(series: Sequence[Second]) -> list[tuple[Second, int]]:
+    """Neighbouring seconds added up until there are few enough; each with how many it is."""
+    step = max(1, -(-len(series) // POINTS))
+    groups = [series[start : start + step] for start in range(0, len(series), step)]
+    return [
+        (
+            group[0]._replace(
+                events=sum(one.events for one in group),
+                requests=sum(one.requests for one in group),
+                errors=sum(one.errors for one in group),
+            ),
+            len(group),
+        )
+        for group in groups
+    ]
+
+
+def _line(of: str) -> pygal.Line:
+    return pygal.Line(**_look(of), dots_size=3)
+
+
+def _look(of: str) -> dict[str, object]:
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "y_title": of,
+        "js": [],
+        "css": [],
+        "disable_xml_declaration": True,
+        "show_legend": True,
+        "legend_at_bottom": True,
+        "legend_at_bottom_columns": 6,
+        "x_labels_major_count": 6,
+        "show_minor_x_labels": False,
+        "no_data_text": "Nothing yet",
+        "value_formatter": lambda value: f"{value:,.4g}",
+    }
+
+
+def _svg(chart: pygal.Graph) -> Response:
+    drawn = OWN_LOOK.sub("", chart.render(is_unicode=True))
+    return Response(drawn, media_type="image/svg+xml", headers={"Cache-Control": "no-store"})
