@@ -182,7 +182,9 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     skipped: dict[str, str] = {}
     for outcome in ("passed", "failed", "xfailed", "skipped", "error"):
         for report in terminalreporter.stats.get(outcome, []):
-            told = {tuple(value) for key, value in report.user_properties if key == TOLD}
+            told = {
+                tuple(value) for key, value in getattr(report, "user_properties", ()) if key == TOLD
+            }
             for name, how, reason in told:
                 if reason:
                     skipped[name] = reason

@@ -264,7 +264,7 @@ class Settings(BaseSettings):
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
+    ) -> tuple[Any, ...]:
         """What the caller passes wins over the environment, which wins over the file."""
         return init_settings, env_settings, _url_files, TomlConfigSettingsSource(settings_cls)
 

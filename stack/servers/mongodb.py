@@ -97,11 +97,11 @@ class MongoDB(Server):
         return f"MongoDB {output_of(mongod, '--version').split()[2]}"
 
     def _real(self, mongod: Path) -> list[str | Path]:
-        place = ["--dbpath", self.folder / "data", "--bind_ip", "127.0.0.1"]
+        place: list[str | Path] = ["--dbpath", self.folder / "data", "--bind_ip", "127.0.0.1"]
         return [mongod, *place, "--port", str(self.port), "--nounixsocket"]
 
     def _in_java(self) -> list[str | Path]:
-        program = [f"{jars('mongodb')}/*", self.folder / "Server.java"]
+        program: list[str | Path] = [f"{jars('mongodb')}/*", self.folder / "Server.java"]
         return [
             debian("java", program="java"),
             "-Xmx256m",

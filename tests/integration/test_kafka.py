@@ -24,6 +24,7 @@ from nextup.domain.events import START
 from nextup.domain.tables import Table
 from nextup.entrypoints.cli.context import contract_of
 from nextup.ports.topics import TopicMessage
+from nextup.services.doctor import examine
 from nextup.services.foreign_intake import ForeignIntake
 from nextup.services.replay import Replay
 from nextup.services.serving import Serving
@@ -258,6 +259,17 @@ def test_who_is_not_let_in_learns_why(home: Path, settings: dict[str, str], said
         log.head()
     assert said in refused.value.cure
     assert "wrong-one" not in repr(refused.value) + str(refused.value) + repr(log.settings)
+
+
+def test_a_trial_leaves_nothing(platform: Platform) -> None:
+    """`doctor` writes, reads and deletes on a topic of its own, and says what is there."""
+    log = log_of(platform)
+    found = examine("event_log", "kafka://u:secret@host/x", lambda: log)
+    assert found.healthy, found
+    assert found.product == "Kafka, 1 broker"
+    assert "secret" not in found.url
+    names = log.admin.list_topics(timeout=30).topics
+    assert [name for name in names if name.startswith(f"{log.topics.events}_doctor")] == []
 
 
 def test_a_missing_file_is_named(home: Path) -> None:

@@ -104,4 +104,4 @@ def _touches(rows: Mapping[str, np.ndarray[Any, Any]], of: slice) -> list[Touch]
         rows[t.OCCURRED_AT][of].tolist(),
         rows[t.OFFSET][of].tolist(),
     )
-    return list(map(_touch, zip(*columns)))
+    return list(map(_touch, zip(*columns, strict=True)))

@@ -156,7 +156,9 @@ def _lists(
     for number, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True)):
         place = slice(start, end)
         columns = (rows[name][place].tolist() for name in (t.ITEM_ID, t.SCORE, t.SOURCE))
-        yield PublishedList(str(rows[t.USER_ID][start]), tuple(map(_scored, zip(*columns))))
+        yield PublishedList(
+            str(rows[t.USER_ID][start]), tuple(map(_scored, zip(*columns, strict=True)))
+        )
         if report is not None and number % 1000 == 0:
             report("lists", number, len(ends))
     if report is not None:

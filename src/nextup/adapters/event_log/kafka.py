@@ -33,6 +33,7 @@ from nextup.adapters.event_log.kafka_messages import (
 )
 from nextup.adapters.event_log.kafka_reading import TopicReader
 from nextup.adapters.event_log.kafka_topics import KafkaTopics
+from nextup.adapters.event_log.kafka_trial import trial
 from nextup.adapters.event_log.kafka_writing import (
     KafkaWriter,
     Named,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from nextup.ports.topics import GroupMember, IntakeMember, TopicMessage, TopicStatus
+    from nextup.ports.trial import Trial
     from nextup.settings_servers import KafkaLog
 
 GROUP_EVENTS: Final = 20_000  # of several appends sent together
@@ -203,6 +205,11 @@ class KafkaEventLog:
         for outcome in outcomes:
             if isinstance(outcome, NextupError):
                 raise outcome
+
+    def trial(self) -> Trial:
+        """As in the port: on a topic of its own."""
+        self._refuse_closed()
+        return trial(self)
 
     def join(self, group: str) -> GroupMember:
         """As in the port."""

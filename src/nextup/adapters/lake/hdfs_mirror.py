@@ -8,7 +8,6 @@ what is new is fetched, once for all processes of the machine.
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -18,6 +17,7 @@ from hdfs_native import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 LOG: Final = "_delta_log"
 LAST: Final = "_last_checkpoint"  # the one file that is replaced; a log is whole without it
@@ -47,7 +47,8 @@ class HdfsMirror:
         """Remove copies of data that the table's latest version does not need."""
         folder = unquote(urlsplit(delta.table_uri).path).rstrip("/")
         copy = self._copies / folder.lstrip("/")
-        needed = {unquote(urlsplit(uri).path).removeprefix(f"{folder}/") for uri in delta.file_uris()}
+        paths = (unquote(urlsplit(uri).path) for uri in delta.file_uris())
+        needed = {path.removeprefix(f"{folder}/") for path in paths}
         for file in copy.rglob("*.parquet"):
             name = file.relative_to(copy).as_posix()
             if not name.startswith(LOG) and name not in needed:

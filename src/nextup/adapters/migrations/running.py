@@ -24,6 +24,7 @@ def scripts() -> ScriptDirectory:
 def upgrade(connection: Connection, prefix: str, part: str, target: str = "head") -> None:
     """Take one part's tables to a revision of theirs, within the transaction of the caller."""
     steps = scripts()
+    options: dict[str, Any] = {PREFIX: prefix}
 
     def plan(heads: Any, context: Any) -> Any:
         return steps._upgrade_revs(f"{part}@{target}", heads)
@@ -32,6 +33,6 @@ def upgrade(connection: Connection, prefix: str, part: str, target: str = "head"
         environment.configure(
             connection=connection,
             version_table=f"{prefix}{VERSION_TABLE}",
-            **{PREFIX: prefix},
+            **options,
         )
         environment.run_migrations()

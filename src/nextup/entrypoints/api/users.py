@@ -53,6 +53,7 @@ def delete_person(user_id: UserId, services: Services) -> ReceiptAnswer:
     """Events, history, lists, served lists and attributes, in every store; the answer is a
     receipt, which is kept. Erasing somebody unknown gives zeros. 409 while the pipeline runs."""
     ports = services.ports
+    services.forget(user_id)
     receipt = erase(
         user_id,
         event_log=ports.event_log,
@@ -64,6 +65,7 @@ def delete_person(user_id: UserId, services: Services) -> ReceiptAnswer:
         files=ports.files,
         keep=timedelta(days=services.settings.lake.keep_days),
     )
+    services.forget(user_id)  # once more: lists may have been made meanwhile
     return ReceiptAnswer(
         receipt_id=receipt.receipt_id,
         user_sha256=receipt.user_sha256,

@@ -89,6 +89,7 @@ def erase(
     """Forget a person everywhere, and give a receipt."""
     from datetime import timedelta
 
+    from nextup.ports.event_log import SupportsErasure
     from nextup.services.erase import erase as erase_person
 
     confirm(f"Erase everything about '{user_id}'? This cannot be undone.", yes=yes)
@@ -105,9 +106,13 @@ def erase(
             files=platform.files,
             keep=keep,
         )
+        forgets = isinstance(platform.event_log, SupportsErasure)
     title = f"Receipt {receipt.receipt_id}"
     rows = list(receipt.removed.items())
-    Output(as_json=as_json).table(title, ("place", "removed"), rows, receipt)
+    out = Output(as_json=as_json)
+    out.table(title, ("place", "removed"), rows, receipt)
+    if not forgets:
+        out.say("The event log cannot forget one person: their messages go by its retention.")
 
 
 def backup(

@@ -2,6 +2,7 @@
 their own, so that a chart follows the theme and the pages' policy holds."""
 
 import re
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -12,6 +13,9 @@ from starlette.responses import Response
 from nextup.entrypoints.api.access import Services
 from nextup.entrypoints.api.pulse import Pulse, Second
 from nextup.services.operating.freshness import model_quality
+
+# pygal's hook for its plugins speaks a protocol that Python has dropped, and warns at each import
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
 router = APIRouter(prefix="/console/charts", include_in_schema=False)
 

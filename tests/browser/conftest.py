@@ -1,0 +1,87 @@
+"""A person in front of the pages: a real browser, and a small platform that is really served."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from playwright.sync_api import sync_playwright
+from stack.errors import Unavailable
+from stack.fetching import debian
+
+from nextup.algorithms.audience.simulate import AudienceConfig
+from nextup.bootstrap import open_platform
+from nextup.entrypoints.api.app import create_app
+from nextup.entrypoints.api.server import ApiServer
+from nextup.entrypoints.cli.context import context_of
+from nextup.services.pipeline import run_pipeline, today
+from nextup.services.simulate import put_sample, simulate
+from nextup.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+    from nextup.bootstrap import Platform
+
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PEOPLE, DAYS = 300, 45
+
+
+class Shop(NamedTuple):
+    """A served platform."""
+
+    url: str
+    platform: Platform
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Open to everybody on this machine: the sample catalogue, an audience and a trained model."""
+    home = tmp_path_factory.mktemp("shop")
+    with open_platform(load_settings(home, access={"auth": "none"})) as platform:
+        put_sample(platform.catalog)
+        simulate(
+            platform.event_log,
+            platform.catalog,
+            AudienceConfig(people=PEOPLE, days=DAYS),
+            ends_at=datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0),
+            seed=7,
+        )
+        run_pipeline(context_of(platform, today(platform.settings)), platform.control)
+        with ApiServer(create_app(platform), host="127.0.0.1", port=0) as server:
+            yield Shop(server.url, platform)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium of the distribution, without a window."""
+    try:
+        program = debian("chromium", program="chromium")
+    except Unavailable as error:
+        if os.environ.get("NEXTUP_REQUIRE_SERVERS") == "1":
+            pytest.fail(f"The pages must be tested: {error}", pytrace=False)
+        pytest.skip(str(error))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(program), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A visitor who was never here. The page must say nothing to the browser's console."""
+    said: list[str] = []
+    context = browser.new_context(viewport=WIDE)
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    yield page
+    context.close()
+    assert [line for line in said if not line.startswith(("log", "info"))] == []

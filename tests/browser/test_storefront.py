@@ -1,0 +1,156 @@
+"""What a person does in the storefront, in a real browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+from tests.browser.conftest import PHONE, WIDE
+
+from nextup.domain.items import Item
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+    from tests.browser.conftest import Shop
+
+PAGES = ["", "for-you", "history", "search/the", "item/film%3Aalien-1979"]
+MOST_BYTES = 300_000
+
+
+def enter(page: Page, shop: Shop, who: str = "A horror fan", path: str = "") -> None:
+    """Come in as somebody, and wait for the shelves."""
+    page.goto(f"{shop.url}/#/")
+    page.select_option("#who", label=who)
+    if who != "A newcomer":
+        expect(shelf(page, "For you").locator(".card").first).to_be_visible()
+        expect(page.locator("[data-shelf^=because]")).to_be_visible()
+    if path:
+        page.goto(f"{shop.url}/#/{path}")
+
+
+def shelf(page: Page, title: str) -> Locator:
+    return page.locator("section.shelf", has=page.get_by_role("heading", name=title, exact=True))
+
+
+def titles(cards: Locator) -> list[str]:
+    return cards.locator(".name").all_inner_texts()
+
+
+def test_a_like_changes_the_shelves_at_once_and_undo_takes_it_back(page: Page, shop: Shop) -> None:
+    """The liked title leaves the shelf for what fits it; undone, the old shelf is back."""
+    enter(page, shop)
+    mine = shelf(page, "For you")
+    before = titles(mine)
+    mine.get_by_role("button", name=f"Like {before[0]}").click()
+    expect(mine.locator(".note")).to_contain_text("places changed just now")
+    assert before[0] not in titles(mine)
+    expect(shelf(page, f"Because you liked {before[0]}")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(mine.locator(".name").first).to_have_text(before[0])
+    assert titles(mine) == before
+
+
+def test_each_card_says_why(page: Page, shop: Shop) -> None:
+    """The reasons on a horror fan's shelf are titles of their own history."""
+    enter(page, shop, path="history")
+    known = set(page.locator(".history a").all_inner_texts())
+    page.goto(f"{shop.url}/#/")
+    card = shelf(page, "For you").locator(".card").first
+    card.get_by_role("button", name="Why?").click()
+    expect(card.locator(".why")).to_contain_text("Because of what you did with")
+    reasons = card.locator(".why li").all_inner_texts()
+    assert reasons
+    assert all(any(reason.startswith(title) for title in known) for reason in reasons)
+
+
+def test_not_for_me_is_gone_for_good(page: Page, shop: Shop) -> None:
+    """From every shelf of this person, also after coming back."""
+    enter(page, shop)
+    mine = shelf(page, "For you")
+    unwanted = titles(mine)[1]
+    mine.get_by_role("button", name=f"Not for me: {unwanted}").click()
+    expect(mine.locator(".name", has_text=unwanted)).to_have_count(0)
+    page.reload()
+    expect(mine.locator(".card").first).to_be_visible()
+    assert unwanted not in titles(mine)
+
+
+def test_three_picks_are_a_beginning(page: Page, shop: Shop) -> None:
+    """A newcomer picks three titles, and the shelves are theirs."""
+    enter(page, shop, "A newcomer")
+    expect(page.get_by_role("heading", name="What do you like?")).to_be_visible()
+    for pick in range(3):
+        page.locator(".pick").nth(pick * 2).click()
+    expect(page.locator(".start")).to_have_count(0)
+    expect(page.locator("[data-shelf^=because]")).to_be_visible()
+
+
+def test_endless_paging_repeats_nothing(page: Page, shop: Shop) -> None:
+    """To the end of the list, every title once."""
+    enter(page, shop, path="for-you")
+    more = page.get_by_role("button", name="More")
+    expect(page.locator(".grid .card").first).to_be_visible()
+    while more.is_visible():
+        more.scroll_into_view_if_needed()
+        page.wait_for_timeout(50)
+    keys = page.locator(".grid .card").evaluate_all("all => all.map((one) => one.dataset.key)")
+    assert len(keys) == len(set(keys))
+    assert len(keys) > 100
+
+
+def test_search_as_you_type(page: Page, shop: Shop) -> None:
+    """Letters are enough; nothing found is said."""
+    enter(page, shop)
+    page.get_by_role("searchbox").press_sequentially("alien")
+    expect(page.locator(".grid .name").first).to_contain_text("Alien")
+    page.get_by_role("searchbox").fill("no such title")
+    expect(page.locator("main")).to_contain_text("Nothing has such a title.")
+
+
+def test_an_item_has_its_own_page(page: Page, shop: Shop) -> None:
+    """Facts, reasons, similar titles; rating in place shows in the history."""
+    enter(page, shop, path="item/film%3Athe-exorcist-1973")
+    expect(page.get_by_role("heading", name="The Exorcist", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Similar to The Exorcist")).to_be_visible()
+    page.get_by_role("button", name="4 of 5").click()
+    expect(page.locator(".stars button.lit")).to_have_count(4)
+    page.goto(f"{shop.url}/#/history")
+    expect(page.locator(".history li").first).to_contain_text("Rated 4")
+
+
+def test_a_title_is_never_markup(page: Page, shop: Shop) -> None:
+    """What the catalogue holds is shown as it is."""
+    title = "<script>document.title = 'taken'</script><img src=x onerror=alert(1)>"
+    shop.platform.catalog.put_items([Item("trap", "film", title, 2001, ("Horror",))])
+    enter(page, shop, path="item/trap")
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    assert page.title() != "taken"
+    shop.platform.catalog.delete_item("trap")
+
+
+def test_pages_are_light(page: Page, shop: Shop) -> None:
+    """All that the first page loads, data included, is less than 300 kB."""
+    sizes: list[int] = []
+    page.on("response", lambda response: sizes.append(len(response.body())))
+    enter(page, shop)
+    assert sum(sizes) < MOST_BYTES
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("path", PAGES)
+def test_everybody_can_use_it(
+    browser: Browser, shop: Shop, path: str, size: dict[str, int], scheme: str
+) -> None:
+    """No serious finding of an accessibility scan, and nothing to scroll sideways."""
+    with browser.new_context(viewport=size, color_scheme=scheme) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        enter(page, shop, path=path)
+        expect(page.locator("main .card, main .history li").first).to_be_visible()
+        page.wait_for_timeout(500)  # for what fades in
+        found = Axe().run(page, context="main").response["violations"]
+        serious = [one for one in found if one["impact"] in {"serious", "critical"}]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in serious] == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
