@@ -25,6 +25,7 @@ PARTS: dict[str, list[str]] = {
     "growth": [],
     "quality": [],
     "reranking": [],
+    "stores": [],
 }
 QUICK: dict[str, list[str]] = {
     "embedded": ["--data", "ml-latest-small", "--rounds", "2"],
@@ -32,6 +33,7 @@ QUICK: dict[str, list[str]] = {
     "als": ["--data", "1", "--factors", "64", "--rounds", "1"],
     "ranking": ["--data", "1", "--factors", "64", "--rounds", "1", "--people", "2000"],
     "growth": ["--millions", "1", "2"],
+    "stores": ["--entries", "50000", "--events", "20000", "--reads", "300", "--rounds", "1"],
 }
 HEADER = (
     "| what | ours | rival | rival's name | ratio | goal | met |",

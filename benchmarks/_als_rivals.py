@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     Fit = Callable[[int], Vectors]
 
 UNOBSERVED = 0.1  # weight of an unseen pair beside a seen one's 1.1
-FEW = 2_000_000  # touches; of more, longer warm-ups on a quarter of the people spare later epochs
 SPARK_MEMORY = "10g"  # of the one process that is driver and executor
 
 
@@ -39,8 +38,6 @@ def ours(train: Interactions, factors: int, l2: float, threads: int) -> Fit:
             frequency_exponent=0.0,
             confidence=True,
             iterations=epochs,
-            warm_up=6 if len(train) > FEW else 2,
-            steps=1,  # more epochs of one step each take less time than fewer of two
             threads=threads,
         )
         model = config.fit(train, seed=1)

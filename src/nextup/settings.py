@@ -111,6 +111,7 @@ class Gate(Section):
     test_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1  # or this share, where days are too few
     k: PositiveInt = 10  # NDCG@k decides
     min_people: PositiveInt = 30  # with fewer in the test nothing can be proven
+    people: NonNegativeInt = 20_000  # are asked at most, drawn by the seed; 0: everybody
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # of the intervals that decide
 
 
@@ -120,6 +121,7 @@ class Reranker(Section):
     mode: Literal["auto", "off"] = "auto"  # auto: where it is proven better than the blend
     moments: PositiveInt = 3  # of the past that are asked about, `gate.test_days` apart
     people: PositiveInt = 1000  # are asked about at each moment, at most
+    touches: NonNegativeInt = 500_000  # of more, some people's are read, at one moment; 0: all
     min_questions: PositiveInt = 100  # with fewer answers nothing reliable is learned
     pool: PositiveInt = 100  # of the blend's best are brought into order, the rest follow
     trees: PositiveInt = 100  # at most; growing stops where others gain no more

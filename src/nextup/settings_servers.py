@@ -53,7 +53,7 @@ class KafkaLog(Section):
 
 
 class Connections(Section):
-    """How servers are reached: PostgreSQL and Redis. What is embedded has none of this."""
+    """How servers are reached: PostgreSQL, Redis and S3. What is embedded has none of this."""
 
     pool: PositiveInt = 20  # connections of a process to one backend, at most
     connect_seconds: PositiveFloat = 5.0  # to wait for a connection, new or out of the pool

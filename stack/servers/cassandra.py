@@ -157,12 +157,12 @@ class Cassandra(Server):
         return f"Cassandra {versions()['jars']['cassandra']['artifacts'][0].rpartition(':')[2]}"
 
     def _ready(self) -> bool:
-        """Lets the user in, with the password of our own after the first time."""
-        change = f"ALTER ROLE {USER} WITH PASSWORD = '{self.password}'"
+        """Lets the user in with the password of our own, which it is given first; the server may
+        remember the old one for some seconds."""
         with suppress(OSError):
-            return query(self.port, self.password, "SELECT key FROM system.local") or query(
-                self.port, USER, change
-            )
+            if query(self.port, self.password, "SELECT key FROM system.local"):
+                return True
+            query(self.port, USER, f"ALTER ROLE {USER} WITH PASSWORD = '{self.password}'")
         return False
 
 

@@ -64,11 +64,15 @@ class Hdfs(Server):
     def launch(self) -> None:
         """See `Server.launch`. A DataNode comes once the NameNode answers: one that came first
         would wait ten seconds before it tries again."""
-        name_node = self._start("namenode.NameNode", "namenode", self._configuration())
+        name_node = self.start_name_node()
         name_node.wait_until(lambda: self._live_nodes() is not None)
         for number in range(self.data_nodes):
             self.start_data_node(number)
         name_node.wait_until(lambda: self._live_nodes() == self.data_nodes)
+
+    def start_name_node(self) -> Process:
+        """Start it; it answers somewhat later."""
+        return self._start("namenode.NameNode", "namenode", self._configuration())
 
     def start_data_node(self, number: int) -> Process:
         """Start one of them, from 0 on."""

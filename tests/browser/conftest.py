@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from playwright.sync_api import sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
 from stack.errors import Unavailable
 from stack.fetching import debian
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PEOPLE, DAYS = 300, 45
+PATIENCE_MILLISECONDS = 60_000
+SAYS = "the server responded with a status of"
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
 class Shop(NamedTuple):
@@ -36,6 +41,13 @@ class Shop(NamedTuple):
 
     url: str
     platform: Platform
+
+
+def serious_findings(page: Page) -> list[tuple[str, str]]:
+    """What an accessibility scan of the whole page finds: the rule, and where."""
+    found = Axe().run(page).response["violations"]
+    serious = [one for one in found if one["impact"] in {"serious", "critical"}]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in serious]
 
 
 @pytest.fixture(scope="session")
@@ -74,14 +86,21 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def refusals() -> set[int]:
+    """The HTTP errors that a test provokes: a browser tells its console of each."""
+    return set()
+
+
+@pytest.fixture
+def page(browser: Browser, refusals: set[int]) -> Iterator[Page]:
     """A visitor who was never here. The page must say nothing to the browser's console."""
     said: list[str] = []
     context = browser.new_context(viewport=WIDE)
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
     yield page
     context.close()
-    assert [line for line in said if not line.startswith(("log", "info"))] == []
+    expected = tuple(f"error: Failed to load resource: {SAYS} {status}" for status in refusals)
+    assert [line for line in said if not line.startswith(("log", "info", *expected))] == []

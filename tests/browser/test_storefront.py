@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
-from tests.browser.conftest import PHONE, WIDE
+from tests.browser.conftest import PHONE, WIDE, serious_findings
 
 from nextup.domain.items import Item
 
@@ -90,7 +89,7 @@ def test_three_picks_are_a_beginning(page: Page, shop: Shop) -> None:
 def test_endless_paging_repeats_nothing(page: Page, shop: Shop) -> None:
     """To the end of the list, every title once."""
     enter(page, shop, path="for-you")
-    more = page.get_by_role("button", name="More")
+    more = page.get_by_role("button", name="More", exact=True)
     expect(page.locator(".grid .card").first).to_be_visible()
     while more.is_visible():
         more.scroll_into_view_if_needed()
@@ -150,7 +149,5 @@ def test_everybody_can_use_it(
         enter(page, shop, path=path)
         expect(page.locator("main .card, main .history li").first).to_be_visible()
         page.wait_for_timeout(500)  # for what fades in
-        found = Axe().run(page, context="main").response["violations"]
-        serious = [one for one in found if one["impact"] in {"serious", "critical"}]
-        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in serious] == []
+        assert serious_findings(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -351,6 +351,30 @@ def order_of(platform: Platform, **reranker: object) -> learn_order.LearnedOrder
     return fit_ranker(platform.engine, settings, recipe, events, people.interactions, items)
 
 
+def test_of_a_long_history_some_people_teach(platform: Platform) -> None:
+    """With more events than `touches` whole people are drawn, as many as fit, the same ones every
+    time, and the latest moment alone is asked about; the other events still say when it ends."""
+    events = platform.engine.scan(Table.INTERACTIONS)
+    recipe = Recipe.from_settings(platform.settings)
+    whole = learn_order.draw(platform.engine, events, recipe, seed=1)
+    assert whole.moments == platform.settings.reranker.moments
+    most = len(whole.times) // 3
+    small = replace(recipe, reranker={**recipe.reranker, "touches": most})
+    some = learn_order.draw(platform.engine, events, small, seed=1)
+    again = learn_order.draw(platform.engine, events, small, seed=1)
+    assert some.moments == 1
+    assert some.ends_at == whole.ends_at
+    kept, every = (nw.to_native(each.events).collect() for each in (some, whole))
+    assert most * 0.9 < len(kept) <= most
+    counts = every["user_id"].value_counts()
+    assert kept["user_id"].value_counts().join(counts, on=["user_id", "count"]).height == len(
+        kept["user_id"].unique()
+    )
+    assert kept.sort("event_id").equals(nw.to_native(again.events).collect().sort("event_id"))
+    older = replace(recipe, reranker={k: v for k, v in recipe.reranker.items() if k != "touches"})
+    assert learn_order.draw(platform.engine, events, older, seed=1).moments == whole.moments
+
+
 def test_what_is_switched_off_says_so(platform: Platform) -> None:
     """`mode = "off"` is another recipe, in the blend's order, for the reason that was set."""
     order = order_of(platform, mode="off")

@@ -211,7 +211,18 @@ def delta_lake(settings: Settings, url: str) -> Lake:
 def s3_lake(settings: Settings, url: str) -> Lake:
     from nextup.adapters.lake.delta import DeltaLake
 
-    return DeltaLake(url, prefix_of(settings), S3_WRITES)
+    return DeltaLake(url, prefix_of(settings), S3_WRITES | _s3_patience(settings))
+
+
+def _s3_patience(settings: Settings) -> dict[str, str]:
+    """How long a silent store is waited for, in the words of the drivers."""
+    connections = settings.connections
+    altogether = connections.answer_seconds * (connections.retries + 1)
+    return {
+        "connect_timeout": f"{round(connections.connect_seconds * 1000)}ms",
+        "timeout": f"{round(connections.answer_seconds * 1000)}ms",
+        "retry_timeout": f"{round(altogether * 1000)}ms",
+    }
 
 
 def hdfs_lake(settings: Settings, url: str) -> Lake:

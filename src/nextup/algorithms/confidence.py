@@ -12,7 +12,7 @@ from nextup.domain.events import EventType
 from nextup.domain.weighing import UNIT, VERDICTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -47,12 +47,16 @@ def confidences(touches: Iterable[Touch], weighing: Weighing, now: int) -> Confi
     that runs ahead, count as of now.
     """
     pairs: dict[str, _Pair] = {}
+    counted = weighing.counted  # made anew each time it is asked for
     for touch in _standing(touches):
         if touch.type != EventType.IMPRESSION:
-            _add(pairs.setdefault(touch.item_id, _Pair()), touch, weighing, now)
+            pair = pairs.get(touch.item_id)
+            if pair is None:
+                pair = pairs[touch.item_id] = _Pair()
+            _add(pair, touch, weighing, counted, now)
     dismissed = frozenset(item for item, pair in pairs.items() if _is_dismissed(pair))
     weighed = [
-        (pair.last_at, item, _confidence(pair, weighing, now))
+        (pair.last_at, item, _confidence(pair, weighing, counted, now))
         for item, pair in pairs.items()
         if item not in dismissed
     ]
@@ -80,9 +84,11 @@ def _standing(touches: Iterable[Touch]) -> Iterable[Touch]:
     return [touch for touch in touches if touch.occurred_at > retracted.get(touch.item_id, never)]
 
 
-def _add(pair: _Pair, touch: Touch, weighing: Weighing, now: int) -> None:
+def _add(
+    pair: _Pair, touch: Touch, weighing: Weighing, counted: Mapping[str, float], now: int
+) -> None:
     kind = str(touch.type)
-    if kind in weighing.counted:
+    if kind in counted:
         units = round(_fading(touch.occurred_at, weighing, now) / UNIT)
         pair.counts[kind] = pair.counts.get(kind, 0) + units
     place = (touch.occurred_at, touch.offset)
@@ -100,11 +106,11 @@ def _fading(occurred_at: int, weighing: Weighing, now: int) -> float:
     return math.pow(0.5, age / weighing.half_life_seconds)
 
 
-def _confidence(pair: _Pair, weighing: Weighing, now: int) -> float:
-    total = sum(
-        weight * math.log2(1.0 + pair.counts.get(kind, 0) * UNIT)
-        for kind, weight in weighing.counted.items()
-    )
+def _confidence(pair: _Pair, weighing: Weighing, counted: Mapping[str, float], now: int) -> float:
+    total = 0.0
+    for kind, weight in counted.items():
+        if kind in pair.counts:  # the logarithm of the others is 0
+            total += weight * math.log2(1.0 + pair.counts[kind] * UNIT)
     if pair.rating is not None:
         at, _, value = pair.rating
         liking = (value - weighing.neutral_rating) / weighing.rating_span

@@ -97,8 +97,7 @@ class EventContract:
 
     def check(self, record: object, source: str) -> Event | Rejected:
         """Check one record: JSON as bytes or text, or what it was parsed to."""
-        events, rejected = self.check_many([record], source)
-        return events[0] if events else rejected[0]
+        return self.check_each([record], source)[0]
 
     def check_many(self, records: Sequence[object], source: str | Sequence[str]) -> Checked:
         """Check a batch, with one look into the catalogue for all of it.
@@ -106,14 +105,20 @@ class EventContract:
         `source` is one for all or one for each. Where the settings say `create`, items that only
         good records name are made, bare.
         """
-        checked, unknown = self._sort(records, source)
+        return _sorted(self.check_each(records, source))
+
+    def check_each(
+        self, records: Sequence[object], source: str | Sequence[str]
+    ) -> list[Event | Rejected]:
+        """Like `check_many`, and each record's verdict stays in its place."""
+        checked, unknown = self._judge_all(records, source)
         if unknown:
-            self._catalog.put_items(Item(name, self._new_item_kind) for name in sorted(unknown))
+            self.create_items(unknown)
         return checked
 
     def explain_many(self, records: Sequence[object], source: str | Sequence[str]) -> Checked:
         """Like `check_many`, and changes nothing anywhere."""
-        return self._sort(records, source)[0]
+        return _sorted(self._judge_all(records, source)[0])
 
     def reject(self, record: object, broken: Broken, source: str) -> Rejected:
         """The rejection of a record by a rule that was judged elsewhere."""
@@ -123,25 +128,25 @@ class EventContract:
         """Make bare items; for imports, which look into the catalogue themselves."""
         self._catalog.put_items(Item(name, self._new_item_kind) for name in sorted(item_ids))
 
-    def _sort(
+    def _judge_all(
         self, records: Sequence[object], source: str | Sequence[str]
-    ) -> tuple[Checked, set[str]]:
+    ) -> tuple[list[Event | Rejected], set[str]]:
         now = self.clock()
         verdicts = [self._judge(record, now) for record in records]
         named = {verdict.item_id for verdict in verdicts if isinstance(verdict, Event)}
         unknown = self._catalog.unknown_items(named) if named else set()
         forbidden = unknown if self.settings.unknown_items == "quarantine" else set()
-        checked = Checked([], [])
+        checked: list[Event | Rejected] = []
         for index, verdict in enumerate(verdicts):
             if isinstance(verdict, Broken):
                 broken = verdict
             elif verdict.item_id in forbidden:
                 broken = _unknown_item(verdict.item_id)
             else:
-                checked.events.append(verdict)
+                checked.append(verdict)
                 continue
             where = source if isinstance(source, str) else source[index]
-            checked.rejected.append(_rejected(records[index], broken, where, now))
+            checked.append(_rejected(records[index], broken, where, now))
         return checked, unknown - forbidden
 
     def _judge(self, record: object, now: datetime) -> Event | Broken:
@@ -246,6 +251,16 @@ def record_text(record: object) -> str:
         except (TypeError, ValueError, OverflowError):
             text = repr(record).encode("utf-8", errors="backslashreplace").decode()
     return text.replace("\0", "\\x00")  # PostgreSQL has no such character
+
+
+def _sorted(verdicts: Sequence[Event | Rejected]) -> Checked:
+    checked = Checked([], [])
+    for verdict in verdicts:
+        if isinstance(verdict, Event):
+            checked.events.append(verdict)
+        else:
+            checked.rejected.append(verdict)
+    return checked
 
 
 def _context_text(record: dict[str, Any]) -> str | None:

@@ -115,10 +115,13 @@ def hold_out(
     by: str,
     as_of: AsOf = None,
 ) -> HeldOut:
-    """The gate's test with newcomers (`time`), or people held out whole (`people`)."""
+    """The gate's test with newcomers (`time`), or people held out whole (`people`); at most
+    `gate.people` are asked.
+    """
     if by == "people":
         people = everybody(engine, settings, items, until, as_of)
-        return by_people(people.interactions, people.user_ids, seed=settings.seed)
+        held_out = by_people(people.interactions, people.user_ids, seed=settings.seed)
+        return gate_people(held_out, settings)
     found = by_time(engine, settings, items, until, as_of=as_of, newcomers=True)
     if found is None:
         raise Conflict(
@@ -126,7 +129,12 @@ def hold_out(
             "measured.",
             cure="Ingest more events, or set gate.min_people lower.",
         )
-    return found
+    return gate_people(found, settings)
+
+
+def gate_people(held_out: HeldOut, settings: Settings) -> HeldOut:
+    """Those of a test who are asked: at most `gate.people`, the same ones every time."""
+    return held_out.some(settings.gate.people, np.random.default_rng(settings.seed))
 
 
 def learn(

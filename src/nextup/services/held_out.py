@@ -66,10 +66,14 @@ class HeldOut:
         return int((np.diff(self.known.indptr) > 0).sum())
 
     def some(self, most: int, rng: np.random.Generator) -> HeldOut:
-        """At most so many of the people, drawn from `rng`; what is learned from stays."""
-        if len(self) <= most:
+        """At most so many of the people, drawn from `rng`; what is learned from stays. 0: all."""
+        if not most or len(self) <= most:
             return self
-        rows = np.sort(rng.choice(len(self), most, replace=False))
+        chosen = self.only(np.sort(rng.choice(len(self), most, replace=False)))
+        return replace(chosen, how=f"{self.how}, {most:,} of its {len(self):,} people")
+
+    def only(self, rows: NDArray[np.int64]) -> HeldOut:
+        """Some of the people, by their rows."""
         return replace(
             self,
             known=select_people(self.known, rows),

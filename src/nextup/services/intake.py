@@ -6,7 +6,7 @@ import logging
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from nextup.domain.errors import BackendUnavailable, CorruptData
+from nextup.domain.errors import BackendUnavailable, CorruptData, StorageFull
 from nextup.domain.events import Rejected
 
 if TYPE_CHECKING:
@@ -80,6 +80,43 @@ class Intake:
         outcome = _accepted(receipts[0])
         self._tell(checked.type, outcome)
         return outcome
+
+    def take_each(self, records: Sequence[object]) -> list[Outcome | Exception]:
+        """Records of as many callers, together: for each what `take` returns or raises for it."""
+        try:
+            return [*self._take_together(records)]
+        except BackendUnavailable as error:
+            if not isinstance(error, StorageFull):  # a smaller one may still fit
+                return [type(error)(error.message, cure=error.cure) for _ in records]
+        except Exception:
+            log.debug("One of %d records is at fault", len(records), exc_info=True)
+        return [self._taken_alone(record) for record in records]
+
+    def _taken_alone(self, record: object) -> Outcome | Exception:
+        try:
+            return self.take(record)
+        except Exception as error:
+            return error
+
+    def _take_together(self, records: Sequence[object]) -> list[Outcome]:
+        verdicts = self._contract.check_each(records, self._source)
+        rejected = [verdict for verdict in verdicts if isinstance(verdict, Rejected)]
+        events = [verdict for verdict in verdicts if not isinstance(verdict, Rejected)]
+        if rejected:
+            self._log.reject(rejected)
+        receipts = self._log.append(events) if events else []
+        self._apply(receipts)
+        self._touched({event.user_id for event in events})
+        appended = iter(receipts)
+        outcomes = []
+        for verdict in verdicts:
+            if isinstance(verdict, Rejected):
+                event_type, outcome = UNKNOWN_TYPE, _rejected(verdict)
+            else:
+                event_type, outcome = verdict.type, _accepted(next(appended))
+            self._tell(event_type, outcome)
+            outcomes.append(outcome)
+        return outcomes
 
     def take_many(self, records: Sequence[object]) -> list[Outcome]:
         """A batch; bad rows go to quarantine and good ones are kept. One outcome per record."""

@@ -1,9 +1,10 @@
 """The gate: a new model may serve only if it earned it on a past that it has not seen.
 
 The history is cut at one moment for everybody. The candidate's recipe is trained on what lies
-before, ranks the whole catalogue for everybody who did something new after, and is compared,
-person by person, with popularity and with the recipe of the model in service. Recipes are
-compared, not stored models: the one in service has already seen part of the test.
+before, ranks the whole catalogue for everybody who did something new after (at most `gate.people`
+of them, the same for all), and is compared, person by person, with popularity and with the recipe
+of the model in service. Recipes are compared, not stored models: the one in service has already
+seen part of the test.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nextup.algorithms.evaluation.evaluate import compare
-from nextup.services.evaluate import learn, measure
+from nextup.algorithms.evaluation.statistics import paired_difference
+from nextup.services.evaluate import gate_people, learn, measure
 from nextup.services.evaluation_document import difference_figures, figures
 from nextup.services.held_out import by_time
 from nextup.services.train import POPULARITY, Recipe
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from nextup.services.dataset import ItemFacts
     from nextup.services.train import Report
     from nextup.settings import Gate, Settings
+
+RECORD_PEOPLE = (
+    5000  # tell what the order is worth over the blend; the verdict asks all of the test
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ def judge(
     if test is None:
         reason = f"fewer than {gate.min_people} people did anything new in the last days"
         return _verdict(gate, False, f"nothing can be proven: {reason}", {})
+    test = gate_people(test, settings)
     recipe = Recipe.from_settings(settings)
     models, order = learn(engine, recipe, test, settings, items, report)
     k = (gate.k,)
@@ -73,11 +80,18 @@ def judge(
         "reranker": order.figures,
     }
     if order.ranker is not None:  # for the record: its own proof decided
-        fixed = measure(models, recipe.blend, test, settings, "fixed blend", k)
-        over_blend = compare(candidate, fixed, metric, rng=rng, confidence=gate.confidence)
+        most = min(len(test), RECORD_PEOPLE)
+        rows = np.sort(np.random.default_rng(settings.seed).choice(len(test), most, replace=False))
+        fixed = measure(models, recipe.blend, test.only(rows), settings, "fixed blend", k)
+        over_blend = paired_difference(
+            candidate.values(metric)[rows],
+            fixed.values(metric),
+            rng=rng,
+            confidence=gate.confidence,
+        )
         metrics |= {
             "fixed_blend": figures(fixed, rng, gate.confidence),
-            "over_fixed_blend": difference_figures(over_blend),
+            "over_fixed_blend": {**difference_figures(over_blend), "people": most},
         }
     if not over_floor.is_better:
         return _verdict(gate, False, f"not better than popularity {_say(over_floor)}", metrics)

@@ -2,8 +2,12 @@
 
 At moments of the past the recipe is trained on what was known then, as the gate would: events are
 cut first and merged into pairs afterwards. Its candidates are laid beside what each person newly
-did in the days after. What was learned decides only where later questions prove it better than
-the fixed blend; where it stays off, the reason says why.
+did in the days after. What was learned decides only where questions that it has not learned from
+prove it better than the fixed blend; where it stays off, the reason says why.
+
+Past trainings cost as much as what they learn from: of a long history some of the people are
+read, and asked at one moment only. They are trained from nothing. To begin with the vectors of
+the model that is about to serve would be cheaper and wrong: those have seen the answers.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ from nextup.services.held_out import new_to_people, past_and_after
 from nextup.services.train import fit_all, item_terms
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from nextup.algorithms.interactions import Interactions
     from nextup.algorithms.reranking.reranker import FittedReranker
     from nextup.ports.engine import Engine
@@ -99,14 +105,14 @@ def fit_ranker(
     if why:
         return fixed(why)
     given = recipe.reranker
-    times = engine.arrays(events.select(t.OCCURRED_AT))[t.OCCURRED_AT] // MICROSECONDS
-    ends_at = int(times.max(initial=-1)) + 1  # the first second after the last event
+    drawn = draw(engine, events, recipe, seed=settings.seed)
     horizon = max(1, int(given["days"] * DAY_SECONDS))
     moments = question_moments(
-        times, until=ends_at, horizon_seconds=horizon, count=given["moments"]
+        drawn.times, until=drawn.ends_at, horizon_seconds=horizon, count=drawn.moments
     )
     pasts = (
-        past_at(engine, settings, items, events, moment, horizon) for moment in reversed(moments)
+        past_at(engine, settings, items, drawn.events, moment, horizon)
+        for moment in reversed(moments)
     )
     latest = next(pasts, None)  # has most to say: where even that is too little, nothing is trained
     if latest is None or latest.returning * len(moments) < given["min_questions"]:
@@ -121,7 +127,8 @@ def fit_ranker(
             report(RERANKER, len(parts), len(moments))
         if past.returning:
             parts.append(ask_the_past(past, settings, recipe, items, features))
-    return _learn(recipe, settings, Examples.together(parts[::-1]), features, people, ends_at)
+    examples = Examples.together(parts[::-1])
+    return _learn(recipe, settings, examples, features, people, drawn.ends_at)
 
 
 def _why_off(recipe: Recipe) -> str:
@@ -145,6 +152,37 @@ def features_of(recipe: Recipe, items: ItemFacts) -> RankingFeatures:
         depth=recipe.reranker["depth"],
         pool=recipe.reranker["pool"],
     )
+
+
+class Drawn(NamedTuple):
+    """What is read of the history, and how often it is asked about."""
+
+    events: Events
+    times: NDArray[np.int64]  # of all events, unix seconds
+    moments: int  # at most
+
+    @property
+    def ends_at(self) -> int:
+        """The first second after the last event."""
+        return int(self.times.max(initial=-1)) + 1
+
+
+def draw(engine: Engine, events: Events, recipe: Recipe, *, seed: int) -> Drawn:
+    """All events and moments; of more than `[reranker] touches` events those of some people,
+    drawn by the seed, and the latest moment alone.
+    """
+    given = recipe.reranker
+    times = engine.arrays(events.select(t.OCCURRED_AT))[t.OCCURRED_AT] // MICROSECONDS
+    most = given.get("touches", 0)  # 0, or a recipe older than this setting: all of them
+    if not most or len(times) <= most:
+        return Drawn(events, times, given["moments"])
+    codes, names = engine.coded(events.select(t.USER_ID), t.USER_ID)
+    size = np.bincount(codes[t.USER_ID], minlength=len(names[t.USER_ID]))
+    order = np.random.default_rng(seed).permutation(len(size))
+    chosen = np.sort(order[: np.searchsorted(np.cumsum(size[order]), most, side="right")])
+    some = engine.frame({t.USER_ID: [names[t.USER_ID][row] for row in chosen.tolist()]})
+    theirs = engine.held(events.join(some, on=t.USER_ID, how="semi"))
+    return Drawn(theirs, times, 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

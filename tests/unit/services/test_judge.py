@@ -79,6 +79,17 @@ def test_what_beats_popularity_passes(platform: Platform) -> None:
     assert ask(platform, settings) == verdict  # the same question, the same answer
 
 
+def test_a_large_test_asks_some_people(platform: Platform) -> None:
+    """At most `gate.people` are asked, the same ones every time, and the test says of how many;
+    0 asks everybody."""
+    everybody = ask(platform, settings_like(platform.settings, GOOD, people=0)).metrics
+    settings = settings_like(platform.settings, GOOD, people=40)
+    some = ask(platform, settings)
+    assert some.metrics["people"] == 40 < everybody["people"]
+    assert some.metrics["test"].endswith(f", 40 of its {everybody['people']:,} people")
+    assert ask(platform, settings) == some
+
+
 @pytest.mark.parametrize(
     ("mode", "passed", "begins"),
     [

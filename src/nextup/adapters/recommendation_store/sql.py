@@ -113,7 +113,7 @@ class SqlRecommendationStore(SqlBackup, SqlTrial):
             .join(self._service, self._service.c.generation == self._lists.c.generation)
             .where(self._service.c.slot == _SLOT, self._lists.c[USER_ID] == user_id)
         )
-        with self._database.connect() as connection:
+        with self._database.ask() as connection:
             packed = connection.execute(query).scalar()
         return None if packed is None else self._packer.unpack(user_id, packed)
 

@@ -14,6 +14,8 @@ from nextup.algorithms.inputs import check_limit, check_not_negative, check_shar
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Positions = NDArray[np.int64]
@@ -36,16 +38,49 @@ def maximal_marginal_relevance(
     """
     check_share(diversity=diversity)
     _check(relevance, similarity, limit)
+    return _spread(relevance, similarity.__getitem__, limit, diversity)
+
+
+def spread_by_vectors(
+    relevance: NDArray[np.floating],
+    vectors: NDArray[np.float32],
+    limit: int,
+    *,
+    diversity: float = 0.3,
+) -> Positions:
+    """`maximal_marginal_relevance` where likenesses are the products of `vectors`, (c, k).
+
+    Only those to the chosen items are computed, so that a short list of many candidates never
+    needs the likenesses of all pairs.
+    """
+    check_share(diversity=diversity)
+    check_limit(limit)
+    if len(vectors) != len(relevance):
+        raise InvalidInput(f"{len(relevance)} candidates, but {len(vectors)} vectors.")
+    _check_finite(relevance)
+    return _spread(relevance, lambda pick: vectors @ vectors[pick], limit, diversity)
+
+
+def _spread(
+    relevance: NDArray[np.floating],
+    likeness_to: Callable[[int], NDArray[np.floating]],
+    limit: int,
+    diversity: float,
+) -> Positions:
+    """`likeness_to` gives all candidates' likeness to one of them, (c,)."""
     best = relevance.max(initial=0.0)
     worth = (1.0 - diversity) * (relevance / best if best > 0 else relevance)
     worth = np.asarray(worth, np.float64).copy()
     nearest = np.zeros(len(worth))  # likeness to the closest item chosen so far
+    left = np.empty(len(worth))  # of the worth, without what is near
     chosen = np.empty(min(limit, len(worth)), np.int64)
     for place in range(len(chosen)):
-        pick = int(np.argmax(worth - diversity * nearest))
+        np.multiply(nearest, diversity, out=left)
+        np.subtract(worth, left, out=left)
+        pick = int(left.argmax())
         chosen[place] = pick
         worth[pick] = -np.inf
-        np.maximum(nearest, similarity[pick], out=nearest)
+        np.maximum(nearest, likeness_to(pick), out=nearest)
     return chosen
 
 

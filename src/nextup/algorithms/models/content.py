@@ -23,6 +23,7 @@ from nextup.algorithms.inputs import (
 )
 from nextup.algorithms.lists.selection import best_items, rank_in_blocks
 from nextup.algorithms.models.emphasis import Emphasis
+from nextup.algorithms.sparse_rows import entries_of, products
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -136,8 +137,10 @@ class ContentModel:
     def score(self, history: History) -> NDArray[np.float32]:
         """The emphasised sum of the cosines to each item of the history, (n_items,)."""
         check_history(history, self.n_items)
-        profile = self.terms[history.items].T @ self.emphasis.of(history)  # (n_terms,)
-        return np.asarray(self.terms @ profile, np.float32)
+        own = entries_of(self.terms, history.items)
+        said = own.value * self.emphasis.of(history)[own.row]
+        profile = np.bincount(own.column, said, self.terms.shape[1])  # (n_terms,)
+        return np.asarray(self.terms @ profile.astype(np.float32), np.float32)
 
     def score_many(self, interactions: Interactions) -> NDArray[np.float32]:
         """The same for many people, (n_users, n_items)."""
@@ -180,8 +183,9 @@ class ContentModel:
         """(h, len(items)): each touch's part of each item's score; columns add up to it."""
         check_history(history, self.n_items)
         check_items(items, self.n_items)
-        cosine = (self.terms[history.items] @ self.terms[items].T).toarray()
-        return np.asarray(cosine * self.emphasis.of(history)[:, None], np.float32)
+        own, theirs = entries_of(self.terms, history.items), entries_of(self.terms, items)
+        cosine = products(own, theirs, (len(history), len(items)))
+        return cosine * self.emphasis.of(history)[:, None]
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """The arrays of the term matrix, and the emphasis."""

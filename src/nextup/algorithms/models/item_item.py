@@ -151,13 +151,15 @@ class ItemItemModel:
         """(h, len(items)): weight times similarity; a column adds up to the score."""
         check_history(history, self.n_items)
         check_items(items, self.n_items)
-        parts = np.zeros((len(history), len(items)), np.float32)
-        for touch, (item, weight) in enumerate(zip(history.items, history.weights, strict=True)):
-            similarity = np.zeros(self.n_items, np.float32)
-            real = self.neighbours[item] >= 0
-            similarity[self.neighbours[item][real]] = self.similarities[item][real]
-            parts[touch] = weight * similarity[items]
-        return parts
+        wanted, column = np.unique(items, return_inverse=True)
+        place = np.full(self.n_items + 1, -1, np.int32)  # the last is that of no neighbour, -1
+        place[wanted] = np.arange(len(wanted))
+        placed = place[self.neighbours[history.items]]  # (h, n)
+        touch, neighbour = np.nonzero(placed >= 0)
+        similar = self.similarities[history.items[touch], neighbour]
+        parts = np.zeros((len(history), len(wanted)), np.float32)
+        parts[touch, placed[touch, neighbour]] = history.weights[touch] * similar
+        return parts[:, column]
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """The neighbour lists."""

@@ -6,7 +6,7 @@ precision, as LightGBM does, and come out the same to the last bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -32,6 +32,11 @@ class BoostedTrees:
     value: NDArray[np.float64]  # (nodes,) of a leaf; elsewhere the mean of the leaves below
     depth: int  # steps from a root to the farthest leaf
     n_features: int
+    asked: frozenset[int] = field(init=False)  # the features that they split on
+
+    def __post_init__(self) -> None:
+        inner = np.isfinite(self.threshold)
+        object.__setattr__(self, "asked", frozenset(self.feature[inner].tolist()))
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """The trees' sum for each row, (n,)."""

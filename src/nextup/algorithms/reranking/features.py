@@ -8,6 +8,7 @@ logarithm or a number of days, so that it means the same in a small past and in 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ from nextup.algorithms.reranking.traits import (
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 ITEM_NAMES = ("item.popularity", "item.lately", "item.rise", "item.age_days", "item.idle_days")
 PERSON_NAMES = ("person.activity", "person.idle_days")
+NOTHING = np.zeros((), np.float32)  # instead of a column that nobody wants
 LATELY_HALF_LIFE_SECONDS = 7 * 86_400.0
 
 
@@ -126,6 +128,8 @@ class RankingFeatures:
         people: Interactions,
         statistics: ItemStatistics,
         moments: ArrayLike,
+        *,
+        wanted: Collection[int] | None = None,
     ) -> Floats:
         """(people, width, features), zeros where there is no candidate; always finite.
 
@@ -133,7 +137,8 @@ class RankingFeatures:
         `moments` is when each of them asks, one for all or one each, in unix seconds; the
         statistics may be older, never newer. Raises InvalidInput for anything in a history, or
         in the statistics, that lies at the moment or after it. Items beyond the catalogue of
-        traits and statistics count as new.
+        traits and statistics count as new. Where only some columns are `wanted`, others may be
+        zeros: what costs most is not computed for nobody.
         """
         at = np.broadcast_to(np.asarray(moments, np.int64), (people.n_users,))
         check_past(people, at)
@@ -148,10 +153,18 @@ class RankingFeatures:
         ]
         for share, place in zip(candidates.shares, candidates.places, strict=True):
             columns += [share, place]
-        columns += _item_columns(candidates.items, statistics, at)
-        columns += _person_columns(people, at)
-        for trait in self.traits.values():
-            columns += list(np.moveaxis(trait.fit(candidates.items, people, at), 2, 0))
+        parts: list[tuple[int, Callable[[], Sequence[NDArray[np.generic]]]]] = [
+            (len(ITEM_NAMES), partial(_item_columns, candidates.items, statistics, at)),
+            (len(PERSON_NAMES), partial(_person_columns, people, at)),
+        ]
+        parts += [
+            (len(TRAIT_NAMES), partial(_trait_columns, trait, candidates.items, people, at))
+            for trait in self.traits.values()
+        ]
+        for width, compute in parts:
+            here = range(len(columns), len(columns) + width)
+            asked = wanted is None or any(column in wanted for column in here)
+            columns += compute() if asked else [NOTHING] * width
         out = np.empty((*candidates.items.shape, len(columns)), np.float32)
         for number, values in enumerate(columns):
             out[..., number] = values
@@ -194,6 +207,13 @@ def _item_columns(
 
 def _most(values: Floats) -> float:
     return max(float(values.max(initial=0)), 1e-30)
+
+
+def _trait_columns(
+    trait: ItemTraits, items: NDArray[np.int32], people: Interactions, at: NDArray[np.int64]
+) -> list[Floats]:
+    """In the order of TRAIT_NAMES, (people, width) each."""
+    return list(np.moveaxis(trait.fit(items, people, at), 2, 0))
 
 
 def _person_columns(people: Interactions, at: NDArray[np.int64]) -> list[Floats]:

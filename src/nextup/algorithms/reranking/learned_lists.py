@@ -7,10 +7,12 @@ the ranker has learned nothing about them.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextup.algorithms import native
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.evaluation.evaluate import rank_everyone
 from nextup.algorithms.inputs import check_limit
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from nextup.algorithms.interactions import History
     from nextup.algorithms.reranking.reranker import FittedReranker
 
-BLOCK_PEOPLE = 1024  # whose features are held at a time: about 30 MB at 200 candidates
+BLOCK_PEOPLE = 1024  # whose features a worker holds at a time: about 30 MB at 200 candidates
+MOST_WORKERS = 4  # each holds a block's candidates and features
 
 
 def learned_lists(
@@ -55,7 +58,8 @@ def learned_lists(
     items = np.full((n_users, limit), -1, np.int32)
     scores = np.full((n_users, limit), -np.inf, np.float32)
     sources = np.full((n_users, limit), -1, np.int8)
-    for start in range(0, n_users, BLOCK_PEOPLE):
+
+    def block(start: int) -> None:
         stop = min(start + BLOCK_PEOPLE, n_users)
         people = people_between(interactions, start, stop)
         rankings = [
@@ -73,6 +77,11 @@ def learned_lists(
         items[start:stop, :width] = np.take_along_axis(candidates.items, order, axis=1)
         scores[start:stop, :width] = candidates.blend(ranker.features.weights)[:, :width]
         sources[start:stop, :width] = _strongest(ranker, candidates, order)
+
+    workers = min(native.thread_count(0), MOST_WORKERS)
+    with ThreadPoolExecutor(workers, thread_name_prefix="nextup-lists") as pool:
+        for _ in pool.map(block, range(0, n_users, BLOCK_PEOPLE)):  # raises what a block raised
+            pass
     return Fused(Ranking(items, scores), sources)
 
 

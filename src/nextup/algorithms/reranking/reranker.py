@@ -1,9 +1,9 @@
 """The hybrid re-ranker: learned from answered questions, in service where proven better.
 
-Three steps, each of which has to earn its place on later questions that it has not seen: the
-fixed blend, which needs no data; the blend with learned weights, for which few questions are
-enough; and trees on top of that one, which see all features. Where nothing is proven the fixed
-blend's order stays, and the model says so.
+Three steps, each of which has to earn its place on later questions that it has not seen, or on
+other people's where all are of one moment: the fixed blend, which needs no data; the blend with
+learned weights, for which few questions are enough; and trees on top of that one, which see all
+features. Where nothing is proven the fixed blend's order stays, and the model says so.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from nextup.algorithms.evaluation.statistics import paired_difference
 from nextup.algorithms.inputs import check_limit, check_not_negative, check_positive, check_share
 from nextup.algorithms.reranking.boosted_trees import BoostedTrees
 from nextup.algorithms.reranking.features import ItemStatistics, RankingFeatures
+from nextup.algorithms.reranking.proof import proof_of, some_people, whose
 from nextup.algorithms.reranking.traits import ItemTraits
 from nextup.algorithms.reranking.weights import added, question_ndcg, weights_from
 from nextup.domain.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     from nextup.algorithms.reranking.candidates import Candidates
     from nextup.algorithms.reranking.examples import Examples
 
-PROOF_SHARE = 0.3  # of the people prove it where all questions are of one moment
 STOP_SHARE = 0.3  # of the earlier people say when to stop; proof on them would flatter the trees
 PATIENCE = 20  # trees without a gain for them before growing stops
 BASE_SCALE = 5.0  # of the weighted shares (0..1) the trees start from, on LambdaMART's scale
 MANY_ROWS = 20_000  # from here on LightGBM, where it is installed, is worth waking
+THREADED_ROWS = 1_000_000  # with fewer its threads wait for each other longer than they work
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Reranker:
     cutoff: int = 10  # NDCG at this many places is learned, and decides
     min_questions: int = 100  # with a right and a wrong candidate; fewer teach nothing reliable
     confidence: float = 0.95  # that the trees are better than the fixed blend
-    threads: int = 0  # 0: all that this process may use
+    threads: int = 0  # on many rows; 0: all that this process may use
 
     def __post_init__(self) -> None:
         check_positive(
@@ -95,8 +96,8 @@ class Reranker:
                 reason=f"the fixed blend: {count} questions of the past have a right and a wrong "
                 f"candidate, {self.min_questions} are needed to learn from",
             )
-        proof = _proof(examples, useful, self.min_questions, seed)
-        stop = ~proof & _some_people(examples.users, STOP_SHARE, seed)
+        proof = proof_of(examples, useful, self.min_questions, seed)
+        stop = ~proof & some_people(examples.users, STOP_SHARE, seed)
         parts = [examples.only(useful & ~proof & ~stop), examples.only(useful & stop)]
         later = examples.only(proof)
         if not all(len(part.sizes) for part in (*parts, later)):
@@ -120,7 +121,7 @@ class Reranker:
         gain = gains[best]
         said = (
             f"NDCG@{self.cutoff} {gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}) against "
-            f"the fixed blend on {gain.n} later questions"
+            f"the fixed blend on {gain.n} {whose(examples, proof)} questions"
         )
         if not gain.is_better:
             return replace(blend, reason=f"the fixed blend: {best} are not better, {said}")
@@ -147,17 +148,18 @@ class Reranker:
         watched: Examples | None = None,
         trees: int = 0,
     ) -> Any:
+        params = self._params(seed, len(examples.labels))
         data = learn.Dataset(
             examples.features,
             examples.labels.astype(np.int8),
             group=examples.sizes,
             init_score=base.score(examples.features),
             feature_name=list(base.features.names),
-            params=self._params(seed),
+            params=params,
             free_raw_data=True,
         )
         if watched is None:
-            return learn.train(self._params(seed), data, trees)
+            return learn.train(params, data, trees)
         other = learn.Dataset(
             watched.features,
             watched.labels.astype(np.int8),
@@ -166,7 +168,7 @@ class Reranker:
             reference=data,
         )
         grown = learn.train(
-            self._params(seed),
+            params,
             data,
             self.trees,
             valid_sets=[other],
@@ -175,7 +177,7 @@ class Reranker:
         text = grown.model_to_string(num_iteration=max(grown.best_iteration, 1))
         return learn.Booster(model_str=text)
 
-    def _params(self, seed: int) -> dict[str, Any]:
+    def _params(self, seed: int, rows: int) -> dict[str, Any]:
         return {
             "objective": "lambdarank",
             "metric": "ndcg",
@@ -192,7 +194,7 @@ class Reranker:
             "seed": seed % 2**31,
             "deterministic": True,
             "force_row_wise": True,
-            "num_threads": self.threads,
+            "num_threads": self.threads if rows >= THREADED_ROWS else 1,
             "verbosity": -1,
         }
 
@@ -233,6 +235,13 @@ class FittedReranker:
         return self.base is not None
 
     @property
+    def _decisive(self) -> Collection[int]:
+        """The features that its scores come from."""
+        if self.base is None:
+            return (0,)
+        return {*self.features.share_columns, *(() if self.trees is None else self.trees.asked)}
+
+    @property
     def n_items(self) -> int:
         """How many items it knows; others count as new."""
         return len(self.statistics.people)
@@ -249,7 +258,8 @@ class FittedReranker:
     ) -> NDArray[np.float64]:
         if self.text and len(features) >= MANY_ROWS and _is_installed():
             booster = _lightgbm().Booster(model_str=self.text)
-            return np.asarray(booster.predict(features), np.float64)  # the same to the last bit
+            scores = booster.predict(features, num_threads=1)  # the same to the last bit
+            return np.asarray(scores, np.float64)
         return trees.score(features)
 
     def order(self, candidates: Candidates, people: Interactions, moment: int) -> NDArray[np.int64]:
@@ -258,7 +268,9 @@ class FittedReranker:
         Learned weights ask for nothing but the shares, so nothing else is computed for them.
         """
         if self.base is None or self.trees is not None:
-            features = self.features.of(candidates, people, self.statistics, moment)
+            features = self.features.of(
+                candidates, people, self.statistics, moment, wanted=self._decisive
+            )
             return self.rerank(candidates, features).order
         scores = np.where(candidates.real, added(candidates.shares, self.base), -np.inf)
         return np.argsort(-scores, axis=1, kind="stable")
@@ -335,23 +347,6 @@ class FittedReranker:
             np.asarray(arrays["importance"], np.float64) if len(arrays["importance"]) else None,
             arrays["reason"].tobytes().decode(),
         )
-
-
-def _proof(
-    examples: Examples, useful: NDArray[np.bool_], min_questions: int, seed: int
-) -> NDArray[np.bool_]:
-    """The questions of the latest moment; where they or the earlier are few, some people's."""
-    latest = examples.moments == examples.moments.max()
-    if min((useful & latest).sum(), (useful & ~latest).sum()) >= min_questions / 4:
-        return np.asarray(latest)
-    return _some_people(examples.users, PROOF_SHARE, seed + 1)  # others than those who stop it
-
-
-def _some_people(users: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """All questions of a share of the people, drawn by the seed."""
-    people = np.unique(users)
-    chosen = people[np.random.default_rng(seed).random(len(people)) < share]
-    return np.isin(users, chosen)
 
 
 def _part(

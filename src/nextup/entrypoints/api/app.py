@@ -30,7 +30,9 @@ from nextup.entrypoints.api.delivery import Delivery
 from nextup.entrypoints.api.edge import Edge
 from nextup.entrypoints.api.events import event_router
 from nextup.entrypoints.api.examples import with_examples
-from nextup.entrypoints.api.hot import Hot
+from nextup.entrypoints.api.hot import Hot, Tally
+from nextup.entrypoints.api.hot_events import PATH as EVENTS
+from nextup.entrypoints.api.hot_events import HotEvents
 from nextup.entrypoints.api.metrics import Metrics
 from nextup.entrypoints.api.overload import Overload
 from nextup.entrypoints.api.paths import WholeIds
@@ -74,6 +76,7 @@ class _App(FastAPI):
     """FastAPI, with errors described as they are sent, and some requests answered before it."""
 
     hot: Hot | None = None
+    hot_events: HotEvents | None = None
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
@@ -82,6 +85,11 @@ class _App(FastAPI):
             if passed_on is None:
                 return
             send = passed_on
+        if self.hot_events is not None and scope["type"] == "http":
+            left = await self.hot_events.answer(scope, receive, send)
+            if left is None:
+                return
+            receive = left
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
@@ -179,17 +187,20 @@ def create_app(
             max_age=CORS_SECONDS,
         )
     app.add_middleware(Requests, logged=settings.logs.requests, tracing=tracing)
+    overload = Overload(settings.server.max_in_flight, settings.server.max_wait_seconds)
     app.add_middleware(
-        Edge,
-        metrics=metrics,
-        max_body_bytes=settings.server.max_body_bytes,
-        overload=Overload(settings.server.max_in_flight, settings.server.max_wait_seconds),
+        Edge, metrics=metrics, max_body_bytes=settings.server.max_body_bytes, overload=overload
     )
-    app.hot = (
-        Hot(guard, tenants, metrics)
-        if not settings.logs.requests and tracing is None  # which must see every request
-        else None
-    )
+    if not settings.logs.requests and tracing is None:  # which must see every request
+        app.hot = Hot(guard, tenants, metrics)
+        app.hot_events = HotEvents(
+            guard,
+            tenants,
+            Tally(metrics, EVENTS, "POST", 202),
+            overload,
+            compress_bytes=settings.server.compress_bytes,
+            max_body_bytes=settings.server.max_body_bytes,
+        )
     return app
 
 

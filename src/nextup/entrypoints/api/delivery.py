@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LEVEL = 4  # of gzip: half the time of the default for a few per cent more bytes
 OF_A_BODY = {b"content-length", b"content-type"}
-TAGGED = ("/v1/items", "/v1/popular", "/v1/operations", "/openapi.json", "/docs")
+TAGGED = ("/v1/items", "/v1/popular", "/v1/operations", "/openapi.json", "/docs", "/assets")
 """Where answers stay the same for a while. A person's list never does: each is kept anew."""
 
 

@@ -11,6 +11,7 @@ from nextup.domain.errors import InvalidInput
 from nextup.domain.events import EventType
 from nextup.entrypoints.api.access import Asking, Services
 from nextup.entrypoints.api.bodies import BatchAccepted, EventAccepted, EventRow
+from nextup.entrypoints.api.hot_events import OUTCOME
 from nextup.entrypoints.api.idempotency import Key, named
 from nextup.entrypoints.api.problems import problem, problems, request_id
 from nextup.services.event_schemas import event_schema
@@ -41,10 +42,12 @@ def event_router(contracts: Contracts, max_batch: int) -> APIRouter:
         """Durable when answered, and counted in that person's next answer. The same `event_id`
         twice is one event. What breaks the contract is a 422 and goes to quarantine."""
         try:
-            record: object = await request.body()
-            if key is not None:
-                (record,) = named([_decoded(await request.body())], caller.client_id, key)
-            outcome = await run_sync(services.intake.take, record)
+            outcome = _judged(request)
+            if outcome is None:
+                record: object = await request.body()
+                if key is not None:
+                    (record,) = named([_decoded(await request.body())], caller.client_id, key)
+                outcome = await run_sync(services.intake.take, record)
         except RecursionError as error:
             raise _too_deep() from error
         if outcome.fate is Fate.REJECTED:
@@ -70,6 +73,16 @@ def event_router(contracts: Contracts, max_batch: int) -> APIRouter:
         return Response(_summary(outcomes), 202, media_type="application/json")
 
     return router
+
+
+def _judged(request: Request) -> Outcome | None:
+    """What became of the event before the framework, if it was judged there; raises why it could
+    not be taken in."""
+    found = request.scope.get(OUTCOME)
+    if isinstance(found, Exception):
+        raise found
+    assert found is None or isinstance(found, Outcome)
+    return found
 
 
 def _body(schema: dict[str, Any], example: object) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Hot:
     def __init__(self, guard: Guard, tenants: Tenants, metrics: Metrics) -> None:
         self._guard = guard
         self._tenants = tenants
-        self._tally = Tally(metrics)
+        self._tally = Tally(metrics, ROUTE, "GET", 200)
 
     def find(self, scope: Scope) -> Answer | Asked | None:
         """The answer; or how to keep the one that is about to be made; or nothing, where this is
@@ -110,16 +110,16 @@ def _varying(headers: Headers) -> bytes | None:
 class Tally:
     """Counts as the route would, many at a time: a counter of Prometheus costs a microsecond."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, route: str, method: str, status: int) -> None:
         self._metrics = metrics
-        self._answered = metrics.requests.labels(ROUTE, "GET", "200")
-        self._latency = metrics.latency.labels(ROUTE, "GET")
+        self._answered = metrics.requests.labels(route, method, str(status))
+        self._latency = metrics.latency.labels(route, method)
         self._waiting: list[tuple[str, float]] = []
         self._due_at = 0.0  # monotonic seconds
         metrics.before_reading.append(self.settle)
 
     def add(self, level: str, seconds: float) -> None:
-        """One answer."""
+        """One answer; the level is that of a list, or empty."""
         waiting = self._waiting
         waiting.append((level, seconds))
         if len(waiting) >= TALLIED or monotonic() > self._due_at:
@@ -131,7 +131,7 @@ class Tally:
         self._due_at = monotonic() + TALLY_SECONDS
         if not waiting:
             return
-        for level, times in Counter(level for level, _ in waiting).items():
+        for level, times in Counter(level for level, _ in waiting if level).items():
             self._metrics.served.labels(level).inc(times)
         self._answered.inc(len(waiting))
         observe_many(self._latency, [seconds for _, seconds in waiting])

@@ -48,6 +48,9 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option(help="A new folder; default: demo, or demo-2, ...")
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A nextup.toml; its servers, which must be empty.")
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Another is taken if busy.")] = 8000,
     people: People = 2500,
     days: Days = 90,
@@ -60,6 +63,7 @@ def demo(
     """Build a sample platform, run the whole pipeline, serve it, and say what to try."""
     from nextup.entrypoints.api.app import create_app
     from nextup.entrypoints.api.server import ApiServer
+    from nextup.entrypoints.cli.demo_settings import refuse_what_is_in_use, settings_from
     from nextup.entrypoints.cli.demo_tour import Tour
     from nextup.entrypoints.cli.serving import say_where
     from nextup.entrypoints.cli.setup import OPEN_HERE, write_settings
@@ -67,10 +71,11 @@ def demo(
 
     out = Output(as_json=as_json)
     home = _new_folder(folder)
-    write_settings(home, example_toml(OPEN_HERE))
+    write_settings(home, settings_from(config) if config else example_toml(OPEN_HERE))
     watch = Stopwatch()
     out.say(f"Building a sample platform in {home}/ (its audience is simulated) ...")
     with platform_at(str(home)) as platform:
+        refuse_what_is_in_use(platform)
         _build(platform, out, watch, people=people, days=days, seed=seed)
         started = time.monotonic()
         server = ApiServer(create_app(platform), host="127.0.0.1", port=port)

@@ -12,14 +12,16 @@ from starlette.responses import Response
 
 from nextup.entrypoints.api.access import Services
 from nextup.entrypoints.api.pulse import Pulse, Second
-from nextup.services.operating.freshness import model_quality
+from nextup.services.operating.freshness import Interval, model_intervals
 
 # pygal's hook for its plugins speaks a protocol that Python has dropped, and warns at each import
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
 router = APIRouter(prefix="/console/charts", include_in_schema=False)
 
-OWN_LOOK = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<!--.*?-->", re.DOTALL)
+OWN_LOOK = re.compile(
+    r"<(style|script|title)\b.*?</\1>|<!--.*?-->|\sstyle=\"[^\"]*\"", re.DOTALL
+)  # the policy of the pages refuses styles in attributes too
 WIDTH, HEIGHT = 860, 260
 SHOWN_MODELS = 30
 SHOWN_RUNS = 30
@@ -35,7 +37,7 @@ def traffic(request: Request, seconds: Annotated[float, Query(gt=0, le=900)] = 3
     chart = _line("per second")
     chart.x_labels = [f"{second.at:%H:%M:%S}" for second, _ in series]
     for name in ("requests", "events", "errors"):
-        chart.add(name, [getattr(second, name) / seconds for second, seconds in series])
+        chart.add(name, [_point(getattr(at, name) / seconds, name) for at, seconds in series])
     return _svg(chart)
 
 
@@ -43,12 +45,17 @@ def traffic(request: Request, seconds: Annotated[float, Query(gt=0, le=900)] = 3
 def quality(services: Services, metric: Annotated[str, Query(max_length=40)] = "") -> Response:
     """How good the models were on their tests, the oldest first, with what they had to beat."""
     models = list(services.ports.control.models())[:SHOWN_MODELS][::-1]
-    figures = [model_quality(model) for model in models]
+    figures = [model_intervals(model) for model in models]
     wanted = metric or next((name for one in figures for who in one.values() for name in who), "")
     chart = _line(wanted or "quality")
     chart.x_labels = [f"{model.created_at:%d %b %H:%M}" for model in models]
     for who in sorted({who for one in figures for who in one}):
-        chart.add(who, [one.get(who, {}).get(wanted) for one in figures])
+        shown = [one.get(who, {}).get(wanted) for one in figures]
+        chart.add(who.replace("_", " "), [_interval(found, who) for found in shown])
+    ends = [end for one in figures for who in one.values() if wanted in who for end in who[wanted]]
+    if ends:
+        room = (max(ends) - min(ends)) / 20 or abs(max(ends)) / 10 or 1
+        chart.range = (min(ends) - room, max(ends) + room)
     return _svg(chart)
 
 
@@ -61,8 +68,22 @@ def runs(services: Services) -> Response:
     names = list(dict.fromkeys(step.step for run in shown for step in run.steps))
     for name in names:
         took = [{step.step: step.seconds for step in run.steps}.get(name) for run in shown]
-        chart.add(name, took)
+        chart.add(name, [_point(seconds, name) for seconds in took])
     return _svg(chart)
+
+
+def _point(value: float | None, told: str) -> dict[str, object] | None:
+    return None if value is None else {"value": value, "label": told}
+
+
+def _interval(found: Interval | None, who: str) -> dict[str, object] | None:
+    if found is None:
+        return None
+    name = who.replace("_", " ")
+    if found.low == found.high:
+        return _point(found.value, name)
+    told = f"{name}, {found.low:.4f} to {found.high:.4f}"
+    return {"value": found.value, "label": told, "ci": {"low": found.low, "high": found.high}}
 
 
 def _condensed(series: Sequence[Second]) -> list[tuple[Second, int]]:
@@ -97,6 +118,9 @@ def _look(of: str) -> dict[str, object]:
         "show_legend": True,
         "legend_at_bottom": True,
         "legend_at_bottom_columns": 6,
+        "margin_right": 48,  # the last label is centred on the last point
+        "truncate_label": -1,
+        "truncate_legend": -1,
         "x_labels_major_count": 6,
         "show_minor_x_labels": False,
         "no_data_text": "Nothing yet",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from nextup.domain.errors import NextupError
 from nextup.domain.operations import Outcome
@@ -102,16 +102,35 @@ def generations(ports: ServingPorts) -> Iterator[StoredGeneration]:
         yield StoredGeneration(one, one.generation in stored, one.generation == current)
 
 
-def model_quality(model: ModelRecord | None) -> Mapping[str, Mapping[str, float]]:
+class Interval(NamedTuple):
+    """A measured figure, and between which ones it lies; a bare figure lies at itself."""
+
+    value: float
+    low: float
+    high: float
+
+
+def model_intervals(model: ModelRecord | None) -> Mapping[str, Mapping[str, Interval]]:
     """What the gate measured: per contender (`candidate` is the model itself) each metric."""
-    quality: dict[str, dict[str, float]] = {}
+    quality: dict[str, dict[str, Interval]] = {}
     for contender in COMPARED:
         figures = model.metrics.get(contender) if model else None
         for metric, found in (figures or {}).items():
             value = found[0] if isinstance(found, list | tuple) and found else found
             if isinstance(value, int | float):
-                quality.setdefault(contender, {})[metric] = float(value)
+                ends = found[1:3] if isinstance(found, list | tuple) and len(found) > 2 else ()
+                low, high = ends or (value, value)
+                told = Interval(float(value), float(low), float(high))
+                quality.setdefault(contender, {})[metric] = told
     return quality
+
+
+def model_quality(model: ModelRecord | None) -> Mapping[str, Mapping[str, float]]:
+    """The same without the intervals."""
+    return {
+        contender: {metric: found.value for metric, found in figures.items()}
+        for contender, figures in model_intervals(model).items()
+    }
 
 
 def _lag(head: Position | None, stands: Callable[[], Position]) -> int | None:

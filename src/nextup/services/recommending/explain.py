@@ -75,15 +75,28 @@ def because(
     given = np.maximum(contributions(model, blended, chosen, history), 0.0)  # (h, places)
     totals = given.sum(axis=0)
     shares = np.divide(given, totals, out=np.zeros_like(given), where=totals > 0)
-    order = np.argsort(-shares, axis=0, kind="stable")[:REASONS]  # (reasons, places)
-    best = np.take_along_axis(shares, order, axis=0).T.tolist()
-    own = history.items[order].T.tolist()
+    order, best = _most(np.ascontiguousarray(shares.T))
+    own = history.items[order].tolist()
     ids = model.items.ids
     reasons = []
-    for rows, parts in zip(own, best, strict=True):
+    for rows, parts in zip(own, best.tolist(), strict=True):
         named = zip(rows, parts, strict=True)
         reasons.append(tuple([Because(ids[row], share) for row, share in named if share >= LEAST]))
     return reasons
+
+
+def _most(shares: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Where each row's greatest shares are, and what they are, the greatest first and ties to the
+    lower place; writes into what it is given. A sort of whole rows takes five times as long."""
+    rows = np.arange(len(shares))
+    width = min(REASONS, shares.shape[1])
+    order = np.empty((len(shares), width), np.int64)
+    most = np.empty((len(shares), width), np.float32)
+    for place in range(width):
+        order[:, place] = found = shares.argmax(axis=1)
+        most[:, place] = shares[rows, found]
+        shares[rows, found] = -1.0
+    return order, most
 
 
 def contributions(
@@ -92,10 +105,14 @@ def contributions(
     """What each touch gave to each place's common score, (h, places), as far as the sources
     can tell."""
     given = np.zeros((len(history), len(chosen)), np.float32)
-    known = np.flatnonzero(chosen < model.n_known)
+    known = chosen < model.n_known
+    rows = chosen[known]
+    told = given if len(rows) == len(chosen) else given[:, known]
     for source, scale in zip(blended.sources, blended.scales, strict=True):
         if scale > 0 and isinstance(source.component, Explains):
-            part = source.component.contributions(history, chosen[known])
-            counts = source.scores[chosen[known]] > 0  # a score below zero is no part of the blend
-            given[:, known] += np.where(counts, part, 0.0) * np.float32(scale)
+            part = source.component.contributions(history, rows)
+            counts = source.scores[rows] > 0  # a score below zero is no part of the blend
+            told += part * np.where(counts, np.float32(scale), np.float32(0.0))
+    if told is not given:
+        given[:, known] = told
     return given

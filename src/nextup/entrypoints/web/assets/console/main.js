@@ -1,13 +1,20 @@
 // Which page is shown, and how often it looks again while somebody looks at it.
 
 import { find, h } from "../shared/dom.js";
-import { signOut, signedIn } from "../shared/api.js";
-import { watchForSignIn } from "../shared/sign-in.js";
-import * as pages from "./pages.js";
+import { Refused, signOut, signedIn } from "../shared/api.js";
+import { askWho, watchForSignIn } from "../shared/sign-in.js";
+import { problemOf } from "./parts.js";
+import { clients } from "./pages/clients.js";
+import { compare } from "./pages/compare.js";
+import { data } from "./pages/data.js";
+import { models } from "./pages/models.js";
+import { overview } from "./pages/overview.js";
+import { replay, whatIf } from "./pages/what-if.js";
+import { runs } from "./pages/runs.js";
 
 const PAGES = [
-  ["", "Overview", pages.overview], ["runs", "Pipeline", pages.runs], ["models", "Models", pages.models], ["data", "Data", pages.data],
-  ["what-if", "What if", pages.whatIf], ["replay", "Replay", pages.replay], ["clients", "Clients", pages.clients],
+  ["", "Overview", overview], ["runs", "Pipeline", runs], ["models", "Models", models], ["compare", "Compare", compare], ["data", "Data", data],
+  ["what-if", "What if", whatIf], ["replay", "Replay", replay], ["clients", "Clients", clients],
 ];
 const content = find("#content");
 let timer;
@@ -31,8 +38,12 @@ async function show({ fresh = false } = {}) {
   try {
     every = await page(place, ...rest);
   } catch (problem) {
-    if (problem.status === 401) return;
-    if (fresh || problem.status) place.replaceChildren(h("h1", {}, title), h("p", { class: "problem", role: "alert" }, problem.message), h("p", {}, problem.cure ?? ""));
+    if (problem.status === 401) return; // the dialog is there, and shows the page when it closes
+    if (!(problem instanceof Refused)) throw problem;
+    if (fresh || problem.status) {
+      const other = problem.status === 403 ? [h("p", {}, h("button", { onclick: askWho }, "Sign in as another client"))] : [];
+      place.replaceChildren(h("h1", {}, title), problemOf(problem), ...other);
+    }
     every = problem.status === 0 ? 3 : null;
   }
   if (mine !== turn) return;
@@ -42,6 +53,7 @@ async function show({ fresh = false } = {}) {
 
 function drawPages(current) {
   find("#pages").replaceChildren(...PAGES.map(([path, title]) => h("a", { href: `#/${path}`, "aria-current": path === current ? "page" : null }, title)));
+  find("#pages [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 }
 
 find("#leave").addEventListener("click", () => { signOut(); show({ fresh: true }); });

@@ -5,6 +5,9 @@ import { h } from "../shared/dom.js";
 export const number = (value, digits = 0) =>
   value === null || value === undefined ? "–" : Number(value).toLocaleString(undefined, { maximumFractionDigits: digits });
 
+export const sum = (counts) => Object.values(counts).reduce((all, one) => all + one, 0);
+export const pairs = (counts) => Object.entries(counts).map(([name, value]) => `${name} ${number(value)}`).join(", ") || "none";
+
 export const moment = (text) =>
   text ? h("time", { datetime: text, title: text }, new Date(text).toLocaleString()) : "–";
 
@@ -31,6 +34,9 @@ export const tile = (name, value, more = "") =>
   h("dl", { class: "tile" }, h("dt", {}, name), h("dd", {}, value), h("p", {}, more));
 
 export const panel = (title, ...content) => h("section", { class: "panel" }, h("h2", {}, title), content);
+
+export const problemOf = (problem) =>
+  h("div", {}, h("p", { class: "problem", role: "alert" }, problem.message), problem.cure && h("p", {}, problem.cure));
 
 // Columns are [heading, row -> cell, "number"?].
 export function table(columns, rows, empty = "Nothing yet.") {

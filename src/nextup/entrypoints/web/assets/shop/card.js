@@ -12,25 +12,44 @@ export const linkTo = (item) => `#/item/${part(item.item_id)}`;
 // What has changed is told to the page, which looks at its shelves again.
 export const changed = () => document.dispatchEvent(new CustomEvent("nextup:changed"));
 
+let asked = 0; // reasons so far, for their ids
+
 export function card(item, { list = null, mine = new Map(), explained = false } = {}) {
-  const reasons = h("div", { hidden: true }, explained && why(item));
-  const title = item.title || item.item_id;
-  const asked = h("button", {
-    "aria-expanded": "false",
-    onclick: () => {
-      reasons.hidden = !reasons.hidden;
-      asked.setAttribute("aria-expanded", String(!reasons.hidden));
-    },
-  }, "Why?", h("span", { class: "hidden" }, ` ${title}`));
   return h(
     "li",
     { class: "card", "data-key": item.item_id },
     cover(item, { href: linkTo(item), tabindex: "-1", "aria-hidden": "true" }),
-    h("a", { class: "name", href: linkTo(item) }, title),
+    h("a", { class: "name", href: linkTo(item) }, item.title || item.item_id),
     h("p", { class: "facts" }, [item.year, ...(item.genres ?? []).slice(0, 2)].filter(Boolean).join(" · ")),
-    h("div", { class: "acts" }, like(item, list, mine), dismiss(item, list), explained && asked),
-    explained && reasons,
+    h("div", { class: "acts" }, like(item, list, mine), dismiss(item, list), explained && reasons(item)),
   );
+}
+
+// A card that is still to come.
+export const placeholder = () =>
+  h("li", { class: "card waits", "aria-hidden": "true" }, h("div", { class: "cover" }), h("p", { class: "name" }), h("p", { class: "facts" }));
+
+// The reasons float over the shelf; Escape or a look elsewhere closes them.
+function reasons(item) {
+  const id = `why-${++asked}`;
+  const told = h("div", {
+    id, class: "reasons", popover: "auto", role: "note", "aria-label": `Why ${item.title || item.item_id}`,
+    onbeforetoggle: (event) => event.newState === "open" && !told.firstChild && told.append(why(item)),
+    ontoggle: (event) => event.newState === "open" && placeBelow(told, button),
+  });
+  const button = h("button", { popovertarget: id }, "Why?", h("span", { class: "hidden" }, ` ${item.title || item.item_id}`));
+  return [button, told];
+}
+
+const GAP = 8; // pixels
+
+function placeBelow(told, button) {
+  const at = button.getBoundingClientRect();
+  const left = Math.min(at.left, document.documentElement.clientWidth - told.offsetWidth - GAP);
+  const below = at.bottom + GAP + told.offsetHeight <= innerHeight;
+  const top = below ? at.bottom + GAP : Math.max(GAP, at.top - told.offsetHeight - GAP);
+  told.style.setProperty("left", `${Math.max(GAP, left) + scrollX}px`);
+  told.style.setProperty("top", `${top + scrollY}px`);
 }
 
 export function like(item, list, mine) {

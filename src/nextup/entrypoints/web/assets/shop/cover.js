@@ -8,17 +8,19 @@ const HUES = {
   "science fiction": 195, "sci-fi": 195, history: 32, classics: 28, biography: 38, western: 25,
   music: 300, documentary: 90, philosophy: 260, poetry: 320, "young adult": 165, nonfiction: 110,
 };
+const ART = ["moon", "rings", "rays", "rain", "dots", "hills"];
 const LONG = 24; // characters of a title that need smaller letters
 
 export function cover(item, attributes = {}) {
   const genre = item.genres?.[0] ?? item.kind ?? "";
   const hue = HUES[genre.toLowerCase()] ?? number(genre) % 360;
   const shift = (number(item.item_id) % 29) - 14; // two of a genre are not twins
-  const kinds = ["cover", item.kind, item.title.length > LONG && "long"].filter(Boolean).join(" ");
+  const title = item.title || item.item_id;
+  const kinds = ["cover", item.kind, ART[number(title) % ART.length], title.length > LONG && "long"].filter(Boolean).join(" ");
   return h(
     attributes.href ? "a" : "div",
-    { class: kinds, ...attributes, css: { "--hue": String(hue + shift), "--spot": String(number(item.title) % 100) } },
-    h("b", {}, item.title || item.item_id),
+    { class: kinds, ...attributes, css: { "--hue": String(hue + shift), "--spot": `${20 + (number(item.item_id) % 60)}%` } },
+    h("b", {}, title),
     h("span", {}, [genre, item.year].filter(Boolean).join(" · ")),
   );
 }

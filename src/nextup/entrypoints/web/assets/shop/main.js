@@ -1,9 +1,10 @@
 // Which page is shown, for whom, and when it is looked at again.
 
+import { Refused, signOut, signedIn } from "../shared/api.js";
 import { find, h, say } from "../shared/dom.js";
 import { watchForSignIn } from "../shared/sign-in.js";
 import { addPerson, choose, people, person } from "./person.js";
-import { drawShelf, loadShelves, redrawShelf } from "./shelves.js";
+import { drawShelf, loadShelves, redrawShelf, waitingShelves } from "./shelves.js";
 import { firstVisit, forYou, historyPage, itemPage, searchPage } from "./views.js";
 
 const KIND = "nextup.kind";
@@ -19,6 +20,7 @@ async function show({ keep = false } = {}) {
   const mine = ++shown;
   const [page, ...rest] = route();
   try {
+    if (!keep && page === "") put([h("p", { class: "hidden" }, "Loading …"), waitingShelves()], false);
     if (page === "") return await shelvesPage(mine, keep);
     const pages = {
       "for-you": () => forYou(kind()),
@@ -29,7 +31,10 @@ async function show({ keep = false } = {}) {
     const made = await (pages[page] ?? notThere)();
     if (mine === shown) put(made, keep);
   } catch (problem) {
-    if (mine === shown) put([h("h1", {}, "That did not work"), h("p", { class: "problem" }, problem.message), h("p", {}, problem.cure ?? "")], keep);
+    if (!(problem instanceof Refused)) throw problem;
+    if (mine === shown && problem.status !== 401) put([h("h1", {}, "That did not work"), h("p", { class: "problem", role: "alert" }, problem.message), h("p", {}, problem.cure ?? "")], keep);
+  } finally {
+    find("#leave").hidden = !signedIn();
   }
 }
 
@@ -57,7 +62,7 @@ async function shelvesPage(turn, keep) {
 function put(made, keep) {
   content.replaceChildren(...made.flat(Infinity).filter(Boolean));
   if (keep) return;
-  document.title = `${find("h1, h2", content)?.textContent ?? "Nextup"} · Nextup`;
+  document.title = [find("h1, h2", content)?.textContent, "Nextup"].filter(Boolean).join(" · ");
   scrollTo(0, 0);
 }
 
@@ -78,10 +83,11 @@ function drawPeople() {
 
 find("#who").addEventListener("change", (event) => {
   if (event.target.value) choose(event.target.value);
-  else addPerson(`Visitor ${people().length - 2}`);
-  drawPeople();
-  show();
+  else addPerson();
+  document.dispatchEvent(new CustomEvent("nextup:person"));
 });
+document.addEventListener("nextup:person", () => { drawPeople(); route()[0] === "" ? show() : (location.hash = "#/"); });
+find("#leave").addEventListener("click", () => { signOut(); show(); });
 
 let typing;
 find("#words").addEventListener("input", (event) => {
@@ -100,7 +106,7 @@ addEventListener("hashchange", () => {
   show().then(() => content.focus({ preventScroll: true }));
 });
 document.addEventListener("nextup:changed", () => show({ keep: true }));
-watchForSignIn(show);
+watchForSignIn(() => show());
 drawKinds();
 drawPeople();
 show();

@@ -11,6 +11,7 @@ const READY = [
   { name: "A newcomer" },
   { name: "A horror fan", genre: "Horror", kind: "film" },
   { name: "A reader of classics", genre: "Classics", kind: "book" },
+  { name: "A friend of comedies", genre: "Comedy", kind: "film" },
 ];
 
 export function people() {
@@ -21,8 +22,10 @@ export function people() {
   return made;
 }
 
-export function addPerson(name) {
-  const all = [...people(), { name, id: newId() }];
+// Somebody of whom nothing is known.
+export function addPerson() {
+  const visitors = people().length - READY.length;
+  const all = [...people(), { name: `Visitor ${visitors + 1}`, id: newId() }];
   localStorage.setItem(PEOPLE, JSON.stringify(all));
   choose(all.at(-1).id);
 }

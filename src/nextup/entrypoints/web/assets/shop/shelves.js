@@ -3,7 +3,7 @@
 import { arrange, h } from "../shared/dom.js";
 import { get, part } from "../shared/api.js";
 import { history, person } from "./person.js";
-import { card } from "./card.js";
+import { card, placeholder } from "./card.js";
 
 const PLACES = 18;
 const NEW_YEARS = 4; // before the newest title of the catalogue
@@ -16,10 +16,9 @@ export function byItem(acts) {
 }
 
 export async function loadShelves(kind) {
-  const acts = await history();
+  const [acts, popular] = await Promise.all([history(), get("/v1/popular", { kind, limit: 100 })]);
   const mine = byItem(acts);
   const own = `/v1/users/${part(person().id)}/recommendations`;
-  const popular = await get("/v1/popular", { kind, limit: 100 });
   const genres = await favourites(acts, popular.items, kind);
   const newest = Math.max(...popular.items.map((item) => item.year ?? 0));
   const liked = acts.find((one) => ["like", "rating"].includes(one.type) && (one.value ?? 5) >= 4);
@@ -55,6 +54,11 @@ async function favourites(acts, popular, kind) {
   items.filter((item) => item && (!kind || item.kind === kind)).forEach((item) => add(item.genres, 1));
   return [...counts].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0])).slice(0, 3).map(([genre]) => genre);
 }
+
+// Where shelves will be, so that the page stands at once.
+export const waitingShelves = () =>
+  [1, 2].map(() => h("section", { class: "shelf", "aria-hidden": "true" },
+    h("header", {}, h("h2", { class: "waits" })), h("ul", { class: "cards" }, Array.from({ length: 8 }, placeholder))));
 
 export function drawShelf(shelf, mine) {
   const title = `shelf-${shelf.key}`;

@@ -3,7 +3,7 @@
 import { h, say } from "../shared/dom.js";
 import { get, part, post } from "../shared/api.js";
 import { complain } from "../shared/toast.js";
-import { act, history, person } from "./person.js";
+import { act, addPerson, choose, history, people, person } from "./person.js";
 import { card, changed, dismiss, like, linkTo, stars, takeBack } from "./card.js";
 import { cover } from "./cover.js";
 import { byItem, drawShelf } from "./shelves.js";
@@ -38,8 +38,17 @@ export function firstVisit(popular) {
   return h("section", { class: "start", "aria-labelledby": "start-title" },
     h("h1", { id: "start-title" }, "What do you like?"),
     h("p", {}, "Nobody knows you here yet. Pick three titles, and the shelves below become yours."),
+    h("p", {}, "Or look through somebody else's eyes: ", others()),
     left,
     h("ul", { class: "grid" }, varied(popular, 18).map(choice)));
+}
+
+const others = () =>
+  people().filter((one) => one.genre).map((one) => h("button", { onclick: () => become(() => choose(one.id)) }, one.name));
+
+function become(somebody) {
+  somebody();
+  document.dispatchEvent(new CustomEvent("nextup:person"));
 }
 
 // Well known titles, no genre more than three times.
@@ -73,10 +82,13 @@ export async function forYou(kind) {
       complain(problem);
     } finally {
       asking = false;
+      near.disconnect();
+      if (page) near.observe(more);
     }
   }
+  // Told of changes only: observed anew after each page, for one that leaves the button in sight.
+  const near = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && load(), { rootMargin: "600px" });
   await load();
-  new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && load(), { rootMargin: "600px" }).observe(more);
   return [h("div", { class: "page-title" }, h("h1", {}, "For you")), grid, h("p", {}, more)];
 }
 
@@ -88,6 +100,7 @@ export async function itemPage(itemId) {
     post("/v1/rerank", { items: [itemId], user_id: person().id, explain: true }).catch(() => null),
   ]);
   const place = ranked?.items?.[0];
+  if (place) place.because = place.because?.filter((reason) => reason.item_id !== itemId);
   const rated = acts.find((one) => one.item_id === itemId && one.type === "rating")?.value;
   const facts = [["Year", item.year], ["By", item.makers.join(", ")], ["About", item.keywords.join(", ")]];
   return [
@@ -124,7 +137,8 @@ export async function historyPage() {
       h("time", { datetime: one.occurred_at }, new Date(one.occurred_at).toLocaleString()),
       h("button", { onclick: () => takeBack(one) }, "Take back", h("span", { class: "hidden" }, ` ${one.title}`)));
   return [
-    h("div", { class: "page-title" }, h("h1", {}, "History"), h("p", { class: "soft" }, person().name)),
+    h("div", { class: "page-title" }, h("h1", {}, "History"), h("p", { class: "soft" }, person().name),
+      h("button", { onclick: () => become(addPerson) }, "Start from nothing, as somebody new")),
     acts.length ? h("ul", { class: "history" }, acts.map(entry)) : h("p", {}, "Nothing yet. Like something, and it shows here."),
   ];
 }

@@ -1,6 +1,7 @@
 // Why something is on a shelf, in words.
 
 import { h } from "../shared/dom.js";
+import { part } from "../shared/api.js";
 
 const SOURCES = {
   als: "people whose taste is like yours",
@@ -27,7 +28,7 @@ export function why(place) {
     place.because?.length
       ? [
           h("p", {}, "Because of what you did with"),
-          h("ul", {}, place.because.map((reason) => h("li", {}, `${reason.title || reason.item_id} `, share(reason.share)))),
+          h("ul", {}, place.because.map((reason) => h("li", {}, h("a", { href: `#/item/${part(reason.item_id)}` }, reason.title || reason.item_id), " ", share(reason.share)))),
         ]
       : h("p", {}, `It comes from ${from}.`),
     shares.length > 1 &&
