@@ -15,12 +15,13 @@ import statistics
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks import _harness as harness  # isort: skip  first: it cleans the environment
 from benchmarks import _store_rivals as rivals
@@ -39,6 +40,7 @@ from nextup.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nextup.ports.event_log import EventLog
     from nextup.ports.recommendation_store import RecommendationStore
 
 PUBLISH_GOAL = 0.5  # of the rate of the bulk tool
@@ -48,6 +50,7 @@ MEMORY_GOAL = 200e6  # bytes that a publication may take, whatever its size
 PLACES = 100  # entries of a list
 TASTES = 1_000  # different lists; people have one of them each
 EVENTS_PER_CALL = 5_000
+CALLERS = 8
 STORES: dict[str, Callable[[str], rivals.Rival]] = {
     "redis": rivals.RedisPipe,
     "postgresql": rivals.PostgreSQLCopy,
@@ -174,9 +177,12 @@ def _event(number: int, now: datetime) -> Event:
     return Event(f"e-{number}", "view", f"user-{number % 5_000}", f"item-{number % 977}", at)
 
 
-def _take_in(log: Any, events: list[Event]) -> None:
-    for first in range(0, len(events), EVENTS_PER_CALL):
-        log.append(events[first : first + EVENTS_PER_CALL])
+def _take_in(log: EventLog, events: list[Event]) -> None:
+    """In batches, by several callers at once, as requests come in."""
+    firsts = range(0, len(events), EVENTS_PER_CALL)
+    with ThreadPoolExecutor(CALLERS) as pool:
+        for _ in pool.map(lambda at: log.append(events[at : at + EVENTS_PER_CALL]), firsts):
+            pass
 
 
 class Growth:
@@ -227,7 +233,7 @@ def measure(options: argparse.Namespace) -> list[harness.Row]:
             except Unavailable as error:
                 harness.say(f"{name} is left out: {error}")
                 continue
-            harness.say(f"== {name}: {server.version}")
+            harness.say(f"== {name} {server.version}".rstrip())
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             if name == "kafka":
                 rows += taking_in(server.url, options, home)

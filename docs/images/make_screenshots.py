@@ -43,14 +43,8 @@ def ask_why(page: Page) -> None:
     page.get_by_role("button", name="Why?").nth(1).click()
 
 
-def like(page: Page) -> None:
-    """Like the second card, and look at the shelves that change."""
-    page.locator("[data-shelf=for-you] .card").nth(1).get_by_role("button", name="Like").click()
-
-
 PAGES = [
     Picture("storefront", "/#/", first=ask_why),
-    Picture("storefront-dark", "/#/", scheme="dark", first=like),
     Picture("storefront-phone", "/#/", scheme="dark", size=PHONE),
     Picture("storefront-item", "/#/item/film%3Aalien-1979"),
     Picture("console", "/console#/", scheme="dark"),

@@ -87,8 +87,10 @@ def test_three_picks_are_a_beginning(page: Page, shop: Shop) -> None:
 
 
 def test_endless_paging_repeats_nothing(page: Page, shop: Shop) -> None:
-    """To the end of the list, every title once."""
-    enter(page, shop, path="for-you")
+    """To the end of the list, every book once."""
+    enter(page, shop)
+    page.get_by_role("link", name="Books").click()
+    page.goto(f"{shop.url}/#/for-you")
     more = page.get_by_role("button", name="More", exact=True)
     expect(page.locator(".grid .card").first).to_be_visible()
     while more.is_visible():
@@ -96,7 +98,7 @@ def test_endless_paging_repeats_nothing(page: Page, shop: Shop) -> None:
         page.wait_for_timeout(50)
     keys = page.locator(".grid .card").evaluate_all("all => all.map((one) => one.dataset.key)")
     assert len(keys) == len(set(keys))
-    assert len(keys) > 100
+    assert shop.platform.catalog.count_items("book") - len(keys) < 20  # but those known already
 
 
 def test_search_as_you_type(page: Page, shop: Shop) -> None:

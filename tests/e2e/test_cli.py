@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 EVENTS = "who,what,did\nada,film:alien-1979,like\nbob,film:nowhere-1900,view\n"
 SESSION = (  # in this order: what changes something comes after what only looks
     "doctor",
+    "db current",
+    "db upgrade",
+    "stream --once",
     "pipeline status",
     "model list",
     "recommend horror-fan",
@@ -58,6 +61,8 @@ ELSEWHERE = {
     "model rollback": "tests/e2e/test_first_steps.py",
     "ingest movielens": "tests/integration/test_ingest_real_data.py",
     "ingest goodbooks": "tests/integration/test_ingest_real_data.py",
+    "topics create": "tests/integration/test_kafka.py",
+    "events produce": "tests/integration/test_kafka.py",
     "tune": "minutes of work",
     "serve": "it prints no document",
 }

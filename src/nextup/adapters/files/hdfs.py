@@ -223,7 +223,7 @@ class HdfsFiles:
         while True:
             try:
                 return self._client.append(path)
-            except RuntimeError as error:
+            except (RuntimeError, FileExistsError) as error:  # the latter: it was ourselves
                 if not is_leased(error) or time.monotonic() > deadline:
                     raise
                 self._client.recover_lease(path)

@@ -26,8 +26,8 @@ LEASED: Final = ("AlreadyBeingCreated", "RecoveryInProgress", "lease")
 SAID: Final = re.compile(r'^RPCError\("[^"]*", "(?P<what>.*)"\)$', re.DOTALL)
 
 
-def is_leased(error: RuntimeError) -> bool:
-    """Whether the NameNode believes that somebody else is still writing the file."""
+def is_leased(error: RuntimeError | FileExistsError) -> bool:
+    """Whether the NameNode believes that somebody, we perhaps, is still writing the file."""
     return any(word in str(error) for word in LEASED)
 
 

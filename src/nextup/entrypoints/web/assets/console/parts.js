@@ -31,7 +31,7 @@ const STATES = { succeeded: "good", running: "warn", failed: "bad", interrupted:
 export const state = (text, kind = STATES[text] ?? "warn") => h("span", { class: `state ${kind}` }, text);
 
 export const tile = (name, value, more = "") =>
-  h("dl", { class: "tile" }, h("dt", {}, name), h("dd", {}, value), h("p", {}, more));
+  h("dl", { class: "tile" }, h("dt", {}, name), h("dd", {}, value), h("dd", { class: "more" }, more));
 
 export const panel = (title, ...content) => h("section", { class: "panel" }, h("h2", {}, title), content);
 

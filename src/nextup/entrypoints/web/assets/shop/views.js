@@ -10,7 +10,7 @@ import { byItem, drawShelf } from "./shelves.js";
 import { why } from "./why.js";
 
 const PICKS = 3;
-const PAGE = 24;
+const PAGE = 60;
 const DID = { view: "Looked at", click: "Opened", like: "Liked", rating: "Rated", dismiss: "Not for me" };
 
 // Three titles are enough to begin with.
