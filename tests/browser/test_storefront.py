@@ -54,6 +54,7 @@ def test_a_like_changes_the_shelves_at_once_and_undo_takes_it_back(page: Page, s
 def test_each_card_says_why(page: Page, shop: Shop) -> None:
     """The reasons on a horror fan's shelf are titles of their own history."""
     enter(page, shop, path="history")
+    expect(page.locator(".history a").first).to_be_visible()
     known = set(page.locator(".history a").all_inner_texts())
     page.goto(f"{shop.url}/#/")
     card = shelf(page, "For you").locator(".card").first
