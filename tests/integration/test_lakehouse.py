@@ -130,8 +130,14 @@ def test_from_log_to_gold(log: SqlEventLog, catalog: SqlCatalog, tmp_path: Path)
     silver = lake.scan(Table.INTERACTIONS).collect()
     unknown = sum(int(item[1:]) >= 50 for item in silver["item_id"])
     assert done["refine"]["unknown_items"] == unknown > 0
-    acts = silver.filter(pl.col("type") != "impression")
-    assert done["features"]["user_item"] == acts.select("user_id", "item_id").n_unique()
+    pair = ["user_id", "item_id"]
+    retracts = silver.filter(pl.col("type") == "retract").group_by(pair)
+    taken_back = retracts.agg(pl.col("occurred_at").max().alias("until"))
+    acts = silver.join(taken_back, on=pair, how="left").filter(
+        pl.col("type") != "impression",
+        pl.col("until").is_null() | (pl.col("occurred_at") > pl.col("until")),
+    )
+    assert done["features"]["user_item"] == acts.select(pair).n_unique()
     before = hashes(lake)
     again = build(log, catalog, lake)
     assert again["collect"] == {"events": 0, "rejected": 0}

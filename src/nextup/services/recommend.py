@@ -84,6 +84,10 @@ class Recommender:
         """
         return self._pages.next(text, limit, user_id)
 
+    def forget(self, user_id: str) -> None:
+        """Let go of the person's lists that are not written yet; before and after erasing them."""
+        self._pages.forget(user_id)
+
     def replay(self, token: str) -> Page:
         """A whole list as it was ranked, with the reasons of then. Raises NotFound."""
         return self._pages.replay(token)

@@ -236,7 +236,7 @@ class Serving:
 
     def forget(self, user_id: str) -> None:
         """Let go of what is in memory about the person; before and after erasing them."""
-        self.recommender.served.forget(user_id)
+        self.recommender.forget(user_id)
         self.count_changes((user_id,))
 
     def _make_answers(self) -> Answers:

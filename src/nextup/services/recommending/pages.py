@@ -102,6 +102,10 @@ class Pages:
             raise _unknown_list()
         return served
 
+    def forget(self, user_id: str) -> None:
+        """Let go of the person's lists that are not written yet."""
+        self._lists.forget(self._state, user_id)
+
     def _page(self, served: ServedList, start: int, limit: int, unwanted: Collection[str]) -> Page:
         """The places from `start` on that may still be shown; reaching the end, rank further."""
         missing = Missing(served.missing)

@@ -73,12 +73,16 @@ class ServedLists:
             found = state.served(token)
         return found
 
-    def forget(self, user_id: str) -> None:
-        """Let go of lists that wait for a person who is being erased."""
+    def forget(self, state: OnlineState, user_id: str) -> None:
+        """Let go of lists that wait for a person who is being erased from this state; another
+        client's person of the same name is somebody else."""
         with self._writing, self._changing:
-            for token in [
-                token for token, one in self._waiting.items() if one.served.user_id == user_id
-            ]:
+            theirs = [
+                token
+                for token, one in self._waiting.items()
+                if one.state is state and one.served.user_id == user_id
+            ]
+            for token in theirs:
                 del self._waiting[token]
 
     def start(self) -> None:
