@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,12 @@ def train_on_stars(platform: Platform, now: datetime) -> None:
     platform.control.set_current_model("stars")
 
 
+def wait_for_model(client: httpx.Client, model_id: str) -> None:
+    """The server looks for a new model now and then."""
+    while client.get("/readyz").json()["model_id"] != model_id:
+        time.sleep(0.02)
+
+
 class TestRatingService:
     @pytest.fixture
     def client(self, tmp_path) -> Iterator[httpx.Client]:
@@ -67,6 +74,7 @@ class TestRatingService:
         with served(tmp_path, access={"auth": "none"}, **wanted) as (client, platform):
             put_films(platform)
             train_on_stars(platform, utc_now())
+            wait_for_model(client, "stars")
             yield client
 
     def test_a_rating_and_its_consequences(self, client):
