@@ -40,6 +40,10 @@ def hdfs_errors(name: str, place: str) -> Iterator[None]:
         raise
     except (OSError, RuntimeError) as error:
         raise _translated(error, name, place) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the driver's, when a server goes in mid-call
+            raise
+        raise BackendUnavailable(f"{place} has gone away.") from error
 
 
 def _translated(error: Exception, name: str, place: str) -> NextupError:
