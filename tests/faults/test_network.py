@@ -48,7 +48,7 @@ NOT_YET = pytest.mark.skipif(
     "NEXTUP_FAULT_ROUNDS" not in os.environ,
     reason="one toxin in PostgreSQL's live state still fails: runs in `make soak` until mended",
 )
-pytestmark = [NOT_YET, [pytest.mark.faults, pytest.mark.timeout(900)]]
+pytestmark = [NOT_YET, pytest.mark.faults, pytest.mark.timeout(900)]
 
 HASTY = {
     "connections": {"connect_seconds": 2, "answer_seconds": 1.0, "retries": 1},
