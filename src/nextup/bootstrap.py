@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from nextup.ports.tracker import Tracker
     from nextup.settings import Settings
 
-    Describe = Callable[[Collection[str]], Mapping[str, Item]]
-
 
 class Closable(Protocol):
     """Every port."""

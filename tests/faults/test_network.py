@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 NOT_YET = pytest.mark.skipif(
     "NEXTUP_FAULT_ROUNDS" not in os.environ,
-    reason="one toxin in PostgreSQL's live state still fails: runs in `make soak` until mended",
+    reason="PostgreSQL's live state fails now and then under load: `make soak` until mended",
 )
 pytestmark = [NOT_YET, pytest.mark.faults, pytest.mark.timeout(900)]
 

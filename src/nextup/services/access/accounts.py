@@ -129,7 +129,7 @@ class Accounts:
         scopes: Collection[Scope] | None = None,
         address: str = "",
     ) -> Token:
-        """A token for who knows the password, or shows a key of the client instead of it.
+        """A token for who knows the password; a key needs none, it is shown itself.
 
         Raises Unauthenticated in the same time and words whatever is wrong, LimitReached after
         too many attempts, InvalidInput for scopes that the client does not have.
