@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 SHARED = pytest.StashKey[SharedServers]()
 FOLDER = "nextup_servers"  # in what xdist hands to its workers
 TOLD = "backend"  # in the properties that a test's report carries to the terminal
-FETCHING_SECONDS = 900  # a cold machine installs and builds what a server consists of
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ def embedded(name: str, url: str, *, durable: bool = True) -> ParameterSet:
 
 def server(name: str, path: str = "") -> ParameterSet:
     """A row: the real server of that name, as in `stack.registry`; `path` follows its URL."""
-    marks = pytest.mark.timeout(FETCHING_SECONDS)
-    return pytest.param(Backend(name, path=path), id=name, marks=marks)
+    return pytest.param(Backend(name, path=path), id=name)
 
 
 def durable(rows: list[ParameterSet]) -> pytest.MarkDecorator:

@@ -52,7 +52,8 @@ CATALOGS = [SQLITE, SQLITE_MEMORY, POSTGRESQL, MONGODB]
 CONTROLS = [SQLITE, SQLITE_MEMORY, POSTGRESQL]
 RECOMMENDATION_STORES = [MEMORY, SQLITE, POSTGRESQL, CASSANDRA, MONGODB, REDIS, REDIS_CLUSTER]
 ONLINE_STATES = [MEMORY, SQLITE, POSTGRESQL, REDIS, REDIS_CLUSTER]
-FILES = [embedded("local", "file://files"), server("hdfs", "/files")]
+LOCAL_FILES = embedded("local", "file://files")
+FILES = [LOCAL_FILES, server("hdfs", "/files")]
 LAKES = [embedded("local", "file://lake"), server("hdfs", "/lake"), server("s3", "/lake")]
 
 COUNTED = {"view": 1.0, "click": 2.0, "like": 5.0, "rating": 0.1}
@@ -78,6 +79,15 @@ HOSTILE_IDS = [
     "1",
     "01",
 ]
+
+
+class Child(subprocess.Popen[str]):
+    """A process that does not outlive the test that failed beside it."""
+
+    def __exit__(self, kind: type[BaseException] | None, *what: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *what)
 
 
 class Opened(Protocol):
@@ -141,7 +151,7 @@ class Place:
         self._places.append(place)
         return place
 
-    def run(self, program: str, *arguments: str) -> subprocess.Popen[str]:
+    def run(self, program: str, *arguments: str) -> Child:
         """A process of its own that runs the program, in which `place` is this place."""
         opening = (
             "import sys\n"
@@ -149,7 +159,7 @@ class Place:
             "from tests.contract.backends import Place\n"
             f"place = Place({self.url!r}, Path({str(self.home)!r}), {self.tenant!r})\n"
         )
-        return subprocess.Popen(
+        return Child(
             [sys.executable, "-c", opening + program, *arguments],
             stdout=subprocess.PIPE,
             text=True,
@@ -182,7 +192,7 @@ def places(request: pytest.FixtureRequest, home: Path) -> Iterator[Place]:
     place.clean()
 
 
-def kill_at_line(process: subprocess.Popen[str], line: int) -> Sequence[str]:
+def kill_at_line(process: Child, line: int) -> Sequence[str]:
     """SIGKILL once the process has printed so many lines; returns those it printed."""
     assert process.stdout is not None
     with process:
