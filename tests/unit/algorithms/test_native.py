@@ -322,6 +322,32 @@ def test_ranking_many_items_agrees_with_its_twin(n_items, limit, distinct, seed)
 
 
 @both
+@pytest.mark.parametrize(("touches", "items", "width"), [(1, 1, 16), (7, 60, 64), (200, 33, 48)])
+def test_a_score_is_traced_to_touches(kernels, touches: int, items: int, width: int):
+    """Each touch's part as dense algebra has it; the parts of an item add up to the product of
+    its vector with the folded-in person's."""
+    rng = np.random.default_rng(touches)
+    every = vectors(300, width)
+    every[:, width - 5 :] = 0  # as padding is
+    dense = np.linspace(3, 0.1, width, dtype=np.float32)
+    touched = rng.choice(300, touches, replace=False).astype(np.int32)
+    wanted = rng.choice(300, items, replace=False).astype(np.int32)
+    weights = rng.uniform(0.1, 5, touches).astype(np.float32)
+    parts = np.empty((touches, items), np.float32)
+    kernels.trace(every, touched, weights, 1.0, dense, 0.3, wanted, parts)
+    own = every[touched].astype(float)
+    system = (own.T * weights) @ own + np.diag(dense.astype(float) + 0.3)
+    expected = (own @ np.linalg.solve(system, every[wanted].T.astype(float))) * (
+        weights[:, None] + 1
+    )
+    np.testing.assert_allclose(parts, expected, rtol=1e-3, atol=2e-5)
+    person = np.zeros(width, np.float32)
+    kernels_of = compiled or twins
+    kernels_of.solve_row(touched, weights, 1.0, every, dense, 0.3, 200, 1e-7, person)
+    np.testing.assert_allclose(parts.sum(axis=0), every[wanted] @ person, rtol=1e-3, atol=1e-4)
+
+
+@both
 def test_ranking_leaves_out_scores_that_are_no_numbers(kernels):
     """An infinite or missing factor costs its item the place, nobody else theirs."""
     queries, items = vectors(3, 16), vectors(700, 16, seed=1)

@@ -160,14 +160,18 @@ class FactorModel:
         """(h, len(items)): y_i' A^-1 y_j times touch j's weight; a column adds up to the score."""
         check_history(history, self.n_items)
         check_items(items, self.n_items)
-        touched = self.item_factors[history.items].astype(np.float64)  # (h, k)
-        weights = history.weights.astype(np.float64)
-        system = (touched.T * weights) @ touched  # (k, k)
-        shared = self._dense + self.objective.ridge(float(weights.sum()), self.n_items)
-        system[np.diag_indices(self.factors)] += shared[: self.factors]
-        answers = np.linalg.solve(system, self.item_factors[items].T.astype(np.float64))
-        parts = (touched @ answers) * (weights + self.objective.target_offset)[:, None]
-        return parts.astype(np.float32)
+        parts = np.empty((len(history), len(items)), np.float32)
+        native.kernels.trace(
+            self.item_vectors,
+            history.items,
+            history.weights,
+            self.objective.target_offset,
+            self._dense,
+            self.objective.ridge(float(np.add.reduce(history.weights)), self.n_items),
+            np.ascontiguousarray(items, np.int32),
+            parts,
+        )
+        return parts
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """The vectors and, as small arrays, what else belongs to them."""
@@ -195,6 +199,20 @@ class FactorModel:
             int(factors),
             None if people is None else np.asarray(people, np.float32),
         )
+
+    @classmethod
+    def of_items(
+        cls, item_vectors: NDArray[np.float32], objective: Objective, *, threads: int = 0
+    ) -> Self:
+        """The model of vectors in any basis, (n_items, factors); products between them stay."""
+        factors = item_vectors.shape[1]
+        gram = item_vectors.T.astype(np.float64) @ item_vectors
+        lengths, basis = np.linalg.eigh(gram)  # ascending
+        turned = native.aligned_zeros(len(item_vectors), native.padded_width(factors))
+        turned[:, :factors] = item_vectors @ basis[:, ::-1].astype(np.float32)
+        spectrum = np.zeros(turned.shape[1], np.float32)
+        spectrum[:factors] = np.maximum(lengths[::-1], 0)
+        return cls(turned, spectrum, objective, factors, None, threads)
 
     def without_people(self) -> Self:
         """The same model, smaller: people are folded in from their histories anyway."""

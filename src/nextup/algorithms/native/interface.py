@@ -134,6 +134,22 @@ class Kernels(Protocol):
         """vectors query."""
         ...
 
+    def trace(
+        self,
+        vectors: Floats,  # (n, width)
+        touched: Indices,  # (h,)
+        weights: Floats,  # (h,) positive
+        target_offset: float,
+        dense: Floats,  # (width,)
+        ridge: float,
+        items: Indices,  # (m,)
+        parts: Floats,  # (h, m) out
+        /,
+    ) -> None:
+        """What each touch gave to each item's score: the terms of `solve_row`'s right side, taken
+        through the inverse of its system to the item's vector."""
+        ...
+
     def rank(
         self,
         queries: Floats,  # (people, width)

@@ -35,6 +35,21 @@ struct RowSystems {
     bool rounded;           // take the vectors y to half their precision, in half the time
 };
 
+// What a person's touches gave to some items' scores, (n_touches, n_items):
+//     (w_t + target_offset) y_t^T (diag(dense) + ridge I + sum_s w_s y_s y_s^T)^-1 z_j
+struct TraceTask {
+    const float* vectors;        // (n, width) of all items
+    const std::int32_t* touched; // (n_touches)
+    const float* weights;        // (n_touches), positive
+    std::int64_t n_touches;
+    float target_offset;
+    const float* dense;          // (width)
+    float ridge;
+    const std::int32_t* items;   // (n_items)
+    std::int64_t n_items;
+    int width;
+};
+
 // Inner products, best first, of each query with all items.
 struct RankTask {
     const float* queries;  // (n_queries, width)
@@ -78,6 +93,7 @@ struct Kernels {
     void (*rotate)(float* vectors, std::int64_t rows, int width, const float* basis, int threads);
     void (*score)(const float* vectors, std::int64_t rows, int width, const float* query,
                   float* scores, int threads);
+    void (*trace)(const TraceTask&, float* parts);
 };
 
 const Kernels& best_kernels();

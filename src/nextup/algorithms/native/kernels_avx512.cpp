@@ -19,6 +19,7 @@
 #include "vectors.hpp"
 #include "solve_rows.hpp"
 #include "dense.hpp"
+#include "trace.hpp"
 #include "diagonal.hpp"
 #include "codes.hpp"
 #include "shortlist.hpp"
@@ -27,7 +28,7 @@
 namespace native::avx512 {
 
 const Kernels& kernels() {
-    static const Kernels table{"avx512", solve_rows, rank, gram, diagonalise, rotate, score};
+    static const Kernels table{"avx512", solve_rows, rank, gram, diagonalise, rotate, score, trace};
     return table;
 }
 

@@ -9,6 +9,7 @@
 #include "vectors.hpp"
 #include "solve_rows.hpp"
 #include "dense.hpp"
+#include "trace.hpp"
 #include "diagonal.hpp"
 #include "codes.hpp"
 #include "shortlist.hpp"
@@ -17,7 +18,7 @@
 namespace native::plain {
 
 const Kernels& kernels() {
-    static const Kernels table{"plain", solve_rows, rank, gram, diagonalise, rotate, score};
+    static const Kernels table{"plain", solve_rows, rank, gram, diagonalise, rotate, score, trace};
     return table;
 }
 

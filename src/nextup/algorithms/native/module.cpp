@@ -234,6 +234,28 @@ PyObject* score(Arguments a) {
     return nullptr;
 }
 
+// The GIL is kept, as for `solve_row`.
+PyObject* trace(Arguments a) {
+    const Array<float> vectors(a[0], "vectors");
+    const Array<std::int32_t> touched(a[1], "touched");
+    const Array<float> weights(a[2], "weights");
+    const float target_offset = real(a[3]);
+    const Array<float> dense(a[4], "dense");
+    const float ridge = real(a[5]);
+    const Array<std::int32_t> items(a[6], "items");
+    const Output<float> parts(a[7], "parts");
+    const int width = width_of(vectors);
+    require(weights.size() == touched.size() && dense.size() == width &&
+                parts.size() == touched.size() * items.size() && items.size() < 1 << 20,
+            "the arrays' shapes do not fit together");
+    require_in_range(touched.data(), touched.size(), vectors.rows());
+    require_in_range(items.data(), items.size(), vectors.rows());
+    best_kernels().trace({vectors.data(), touched.data(), weights.data(), touched.size(),
+                          target_offset, dense.data(), ridge, items.data(), items.size(), width},
+                         parts.data());
+    return nullptr;
+}
+
 PyObject* rank(Arguments a) {
     const Array<float> queries(a[0], "queries"), items(a[1], "items"), norms(a[2], "norms");
     const Array<std::int32_t> ids(a[3], "ids");
@@ -357,6 +379,7 @@ PyMethodDef methods[] = {
     method<diagonalise, 4>("diagonalise"),
     method<rotate, 3>("rotate"),
     method<score, 4>("score"),
+    method<trace, 8>("trace"),
     method<rank, 9>("rank"),
     method<select_best, 6>("select_rows"),
     method<find_neighbours, 9>("neighbours"),

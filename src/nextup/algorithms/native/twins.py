@@ -203,6 +203,27 @@ def score(vectors: Floats, query: Floats, scores: Floats, _threads: int) -> None
     np.matmul(vectors, query, out=scores)
 
 
+def trace(
+    vectors: Floats,
+    touched: Indices,
+    weights: Floats,
+    target_offset: float,
+    dense: Floats,
+    ridge: float,
+    items: Indices,
+    parts: Floats,
+) -> None:
+    """One dense system in double precision."""
+    _check_indices(touched, len(vectors))
+    _check_indices(items, len(vectors))
+    own = vectors[touched].astype(np.float64)  # (h, width)
+    system = (own.T * weights) @ own + np.diag(dense.astype(np.float64) + ridge)
+    absent = np.diag(system) <= 0  # what is padding
+    system[absent, absent] = 1.0
+    answers = np.linalg.solve(system, vectors[items].T.astype(np.float64))  # (width, m)
+    parts[:] = (own @ answers) * (weights.astype(np.float64) + target_offset)[:, None]
+
+
 def rank(
     queries: Floats,
     items: Floats,

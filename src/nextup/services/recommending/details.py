@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nextup.ports.catalog import Catalog
     from nextup.services.recommending.changes import Changes
 
-SECONDS = 1.0  # that a change by another program may stay unseen; our own are seen at once
+SECONDS = 5.0  # that a change by another program may stay unseen; our own are seen at once
 MOST_ITEMS = 50_000
 
 
