@@ -87,17 +87,22 @@ class Tokens:
 
     def signing_key(self) -> SigningKey:
         """The newest; a new one first, where there is none or it has done its days."""
-        keys = self._clients.signing_keys()
-        newest = keys[0] if keys else None
+        newest = self._newest()
         if newest is not None and self._clock() < newest.created_at + self._turn():
             return newest
-        return self.rotate()
+        return self._follow(newest)
 
     def rotate(self, *, void_old: bool = False) -> SigningKey:
         """Sign with a new key from now on. Older tokens are good until they expire, or with
         `void_old` no longer."""
+        return self._follow(self._newest(), void_old=void_old)
+
+    def _newest(self) -> SigningKey | None:
         keys = self._clients.signing_keys()
-        newest = keys[0] if keys else None
+        return keys[0] if keys else None
+
+    def _follow(self, newest: SigningKey | None, *, void_old: bool = False) -> SigningKey:
+        """A new key after the newest that was seen, or what another process has put there."""
         now = self._clock()
         drop_before = LONG_AGO
         if void_old:
@@ -108,7 +113,7 @@ class Tokens:
         after = newest.kid if newest else None
         if self._clients.add_signing_key(made, after=after, drop_before=drop_before):
             return made
-        return self._clients.signing_keys()[0]  # another process was faster
+        return self._clients.signing_keys()[0]
 
     def _turn(self) -> timedelta:
         return timedelta(days=self._settings.rotate_days)
