@@ -9,22 +9,30 @@ from msgspec.structs import replace
 
 from nextup.client import calls
 from nextup.client.answers import BatchResult
+from nextup.client.problems import BatchFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nextup.client.answers import Row
     from nextup.client.calls import Event
 
+BACKLOG = 20  # batches that wait at most; whoever adds more waits as well
 KEPT_ROWS = 1_000  # broken records that a batch remembers, the latest
 
 
 class Gathering:
-    """Events that wait, and what became of those that were sent. Not safe between threads."""
+    """Events that wait, are on their way, or were sent, and what became of them. Not safe between
+    threads: whoever sends them takes turns."""
 
     def __init__(self, size: int, seconds: float) -> None:
         self.size = size
         self.seconds = seconds
         self.waiting: list[dict[str, Any]] = []
+        self.sending: list[dict[str, Any]] = []
         self.oldest_at = 0.0  # monotonic seconds
+        self.closing = False  # what waits is due at once
+        self.failure: Exception | None = None
         self.accepted = self.duplicates = self.rejected = 0
         self.broken: list[Row] = []
 
@@ -34,27 +42,72 @@ class Gathering:
             self.oldest_at = monotonic()
         self.waiting.append(calls.with_id(event))
 
+    def has_room(self) -> bool:
+        """Whether another may be added now, or never will be."""
+        return len(self.waiting) < self.size * BACKLOG or self.failure is not None
+
+    def is_settled(self) -> bool:
+        """Whether all that was added is durable, or never will be."""
+        return not (self.waiting or self.sending) or self.failure is not None
+
+    def hurry(self) -> None:
+        """What waits is due at once."""
+        self.oldest_at = float("-inf")
+
+    def raise_failure(self) -> None:
+        """Raises BatchFailed with all that was not sent, if sending has failed."""
+        if self.failure is not None:
+            raise BatchFailed([*self.sending, *self.waiting], self.failure) from self.failure
+
     def due_in(self) -> float | None:
-        """Seconds until the oldest has waited long enough; None while nothing waits."""
+        """Seconds until the next batch is to be sent; None while nothing waits."""
         if not self.waiting:
             return None
-        if len(self.waiting) >= self.size:
+        if self.closing or len(self.waiting) >= self.size:
             return 0.0
         return max(0.0, self.oldest_at + self.seconds - monotonic())
 
     def take(self) -> list[dict[str, Any]]:
         """What is sent next; the rest goes on waiting."""
-        taken, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
+        self.sending, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
         if self.waiting:
             self.oldest_at = monotonic()
-        return taken
+        return self.sending
 
     def note(self, result: BatchResult) -> None:
-        """What became of them."""
+        """What became of those on their way."""
+        self.sending = []
         self.accepted += result.accepted
         self.duplicates += result.duplicates
         self.rejected += result.rejected
         self.broken = [*self.broken, *result.broken][-KEPT_ROWS:]
+
+
+class Counted:
+    """What a batch can be asked at any time, and after its end."""
+
+    _gathering: Gathering
+
+    @property
+    def accepted(self) -> int:
+        """How many are durable so far; with `duplicates` and `rejected` it adds up to what was
+        sent."""
+        return self._gathering.accepted
+
+    @property
+    def duplicates(self) -> int:
+        """How many the server knew already."""
+        return self._gathering.duplicates
+
+    @property
+    def rejected(self) -> int:
+        """How many broke the contract; they are in quarantine."""
+        return self._gathering.rejected
+
+    @property
+    def broken(self) -> Sequence[Row]:
+        """The latest of those, with their reasons."""
+        return tuple(self._gathering.broken)
 
 
 def joined(results: list[BatchResult]) -> BatchResult:
