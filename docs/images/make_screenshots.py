@@ -12,10 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import httpx
 from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 PICTURES = Path(__file__).parent
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
+DAYS_AGO = (8, 6, 4, 2, 0)
 SETTLED_MILLISECONDS = 1_500  # what fades in and walks to its place has arrived
 
 
@@ -49,6 +53,7 @@ PAGES = [
     Picture("storefront-item", "/#/item/film%3Aalien-1979"),
     Picture("console", "/console#/", scheme="dark"),
     Picture("console-models", "/console#/models"),
+    Picture("console-experiments", "/console#/experiments"),
     Picture("console-what-if", "/console#/what-if/horror-fan"),
 ]
 
@@ -63,6 +68,7 @@ def main() -> None:
         take(given.url, given.chromium)
         return
     with demo() as url:
+        live_some_days(url)
         take(url, given.chromium)
 
 
@@ -80,6 +86,18 @@ def demo() -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
+
+
+def live_some_days(url: str) -> None:
+    """Run the pipeline for some earlier days and then for today, so that there are models."""
+    today = datetime.now(UTC).date()
+    with httpx.Client(base_url=url, timeout=60) as client:
+        for ago in DAYS_AGO:
+            body = {"date": str(today - timedelta(days=ago))}
+            run = client.post("/v1/operations/runs", json=body).raise_for_status().json()
+            while run["outcome"] == "running":
+                time.sleep(1)
+                run = client.get(f"/v1/operations/runs/{run['run_id']}").raise_for_status().json()
 
 
 def take(url: str, chromium: str | None) -> None:

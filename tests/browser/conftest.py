@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PEOPLE, DAYS = 300, 45
 PATIENCE_MILLISECONDS = 60_000
+SETTLED = """() => {
+  const ends = (one) => Number.isFinite(one.effect.getComputedTiming().endTime);
+  return Promise.allSettled(document.getAnimations().filter(ends).map((one) => one.finished));
+}"""
 SAYS = "the server responded with a status of"
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
@@ -43,11 +47,15 @@ class Shop(NamedTuple):
     platform: Platform
 
 
-def serious_findings(page: Page) -> list[tuple[str, str]]:
-    """What an accessibility scan of the whole page finds: the rule, and where."""
+def findings(page: Page) -> list[tuple[str, str]]:
+    """What an accessibility scan of the whole page finds, however small: the rule, and where."""
     found = Axe().run(page).response["violations"]
-    serious = [one for one in found if one["impact"] in {"serious", "critical"}]
-    return [(one["id"], one["nodes"][0]["html"][:200]) for one in serious]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
+
+
+def settle(page: Page) -> None:
+    """Wait until nothing fades in or walks to its place any more."""
+    page.evaluate(SETTLED)
 
 
 @pytest.fixture(scope="session")

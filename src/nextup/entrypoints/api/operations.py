@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, BackgroundTasks, Query
 
 from nextup.domain.errors import Conflict, NotFound
 from nextup.domain.operations import ModelRecord, Outcome, Run
@@ -11,6 +11,7 @@ from nextup.entrypoints.api.access import Limit, Services
 from nextup.entrypoints.api.bodies import Word
 from nextup.entrypoints.api.cursors import Cursor, read_cursor, write_cursor
 from nextup.entrypoints.api.operations_bodies import (
+    ExperimentAnswer,
     FreshnessAnswer,
     GenerationAnswer,
     GenerationsAnswer,
@@ -28,7 +29,8 @@ from nextup.entrypoints.api.operations_bodies import (
     StepShape,
 )
 from nextup.entrypoints.api.problems import problems
-from nextup.services import registry
+from nextup.services import registry, tracking
+from nextup.services.operating.experiments import experiments
 from nextup.services.operating.freshness import freshness, generations, model_quality
 from nextup.services.serving import Serving
 
@@ -136,11 +138,13 @@ def get_model(model_id: Name, services: Services) -> ModelDetail:
     responses=problems(404, 409, 422, 503),
     summary="Put a model in service",
 )
-def promote_model(model_id: Name, services: Services) -> ModelDetail:
+def promote_model(model_id: Name, services: Services, later: BackgroundTasks) -> ModelDetail:
     """Whatever the gate said, with its lists where they are still stored. Servers take it up
     within a second."""
     ports = services.ports
-    return _detail(registry.promote(ports.control, ports.recommendation_store, model_id), services)
+    model = registry.promote(ports.control, ports.recommendation_store, model_id)
+    later.add_task(tracking.follow_at, ports)
+    return _detail(model, services)
 
 
 @router.post(
@@ -148,6 +152,7 @@ def promote_model(model_id: Name, services: Services) -> ModelDetail:
 )
 def roll_back(
     services: Services,
+    later: BackgroundTasks,
     expected: Annotated[
         Word | None,
         Query(description="Only if this model is in service: a repeated request goes back once."),
@@ -161,7 +166,9 @@ def roll_back(
             f"Model '{current}' is in service, not '{expected}'.",
             cure="Nothing was changed; GET /v1/operations/models shows how things stand.",
         )
-    return _detail(registry.rollback(ports.control, ports.recommendation_store), services)
+    model = registry.rollback(ports.control, ports.recommendation_store)
+    later.add_task(tracking.follow_at, ports)
+    return _detail(model, services)
 
 
 @router.get("/generations", responses=problems(503), summary="Published sets of lists")
@@ -265,6 +272,9 @@ def _model(model: ModelRecord, current: str | None) -> ModelAnswer:
         passed=model.passed,
         verdict=model.verdict,
         quality={who: dict(figures) for who, figures in model_quality(model).items()},
+        experiments=[
+            ExperimentAnswer(**one._asdict(), found=one.found) for one in experiments(model)
+        ],
     )
 
 

@@ -80,6 +80,20 @@ class StepsAnswer(BaseModel):
     steps: list[StepShape]
 
 
+class ExperimentAnswer(BaseModel):
+    """The new model less a rival, ranked for the same people on a past that neither has seen."""
+
+    against: str = Field(
+        description="`popularity`, `in_service` (the recipe that served then) or `fixed_blend`."
+    )
+    metric: str = Field(examples=["ndcg@10"])
+    mean: float
+    low: float = Field(description="Of the interval within which chance moves the mean.")
+    high: float
+    people: int | None = Field(description="null: it was not recorded.")
+    found: str = Field(description="`better`, `worse` or `no difference shown`.")
+
+
 class ModelAnswer(BaseModel):
     """A trained model in the registry."""
 
@@ -92,6 +106,9 @@ class ModelAnswer(BaseModel):
     verdict: str = Field(description="What the gate said.")
     quality: dict[str, dict[str, float]] = Field(
         description="Per contender of the gate each metric; `candidate` is the model itself."
+    )
+    experiments: list[ExperimentAnswer] = Field(
+        description="What the gate tried it against, and what came of it."
     )
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from nextup.entrypoints.api.access import Services
 from nextup.entrypoints.api.pulse import Pulse, Second
+from nextup.services.operating.experiments import RIVALS, Experiment, experiments
 from nextup.services.operating.freshness import Interval, model_intervals
 
 # pygal's hook for its plugins speaks a protocol that Python has dropped, and warns at each import
@@ -25,6 +26,7 @@ OWN_LOOK = re.compile(
 WIDTH, HEIGHT = 860, 260
 SHOWN_MODELS = 30
 SHOWN_RUNS = 30
+FEWEST_BARS = 8
 POINTS = 60  # of the traffic; more cannot be told apart
 
 
@@ -51,11 +53,27 @@ def quality(services: Services, metric: Annotated[str, Query(max_length=40)] = "
     chart.x_labels = [f"{model.created_at:%d %b %H:%M}" for model in models]
     for who in sorted({who for one in figures for who in one}):
         shown = [one.get(who, {}).get(wanted) for one in figures]
-        chart.add(who.replace("_", " "), [_interval(found, who) for found in shown])
+        chart.add(_words(who), [_interval(found, who) for found in shown])
     ends = [end for one in figures for who in one.values() if wanted in who for end in who[wanted]]
     if ends:
-        room = (max(ends) - min(ends)) / 20 or abs(max(ends)) / 10 or 1
-        chart.range = (min(ends) - room, max(ends) + room)
+        chart.range = _around(ends)
+    return _svg(chart)
+
+
+@router.get("/experiments")
+def differences(services: Services) -> Response:
+    """How much better each model was than what it was tried against, the oldest first."""
+    models = list(services.ports.control.models())[:SHOWN_MODELS][::-1]
+    tried = [{one.against: one for one in experiments(model)} for model in models]
+    shown = [(model, found) for model, found in zip(models, tried, strict=True) if found]
+    chart = _line("difference", stroke=False)
+    chart.x_labels = [f"{model.created_at:%d %b %H:%M}" for model, _ in shown]
+    ends = [end for found in tried for one in found.values() for end in (one.low, one.high)]
+    chart.range = _around([*ends, 0.0])  # at which there is no difference
+    for rival in RIVALS:
+        points = [found.get(rival) for _, found in shown]
+        if any(points):
+            chart.add(f"over {_words(rival)}", [_difference(one) for one in points])
     return _svg(chart)
 
 
@@ -64,11 +82,12 @@ def runs(services: Services) -> Response:
     """How long each run's steps took."""
     shown = list(services.ports.control.runs(SHOWN_RUNS))[::-1]
     chart = pygal.StackedBar(**_look("seconds"))
-    chart.x_labels = [f"{run.started_at:%d %b %H:%M}" for run in shown]
+    room = [None] * (FEWEST_BARS - len(shown))  # a single run is a bar, not a wall
+    chart.x_labels = [f"{run.started_at:%d %b %H:%M}" for run in shown] + [""] * len(room)
     names = list(dict.fromkeys(step.step for run in shown for step in run.steps))
     for name in names:
         took = [{step.step: step.seconds for step in run.steps}.get(name) for run in shown]
-        chart.add(name, [_point(seconds, name) for seconds in took])
+        chart.add(name, [_point(seconds, name) for seconds in took] + room)
     return _svg(chart)
 
 
@@ -76,10 +95,16 @@ def _point(value: float | None, told: str) -> dict[str, object] | None:
     return None if value is None else {"value": value, "label": told}
 
 
+def _difference(found: Experiment | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    return _interval(Interval(found.mean, found.low, found.high), f"over {found.against}")
+
+
 def _interval(found: Interval | None, who: str) -> dict[str, object] | None:
     if found is None:
         return None
-    name = who.replace("_", " ")
+    name = _words(who)
     if found.low == found.high:
         return _point(found.value, name)
     told = f"{name}, {found.low:.4f} to {found.high:.4f}"
@@ -103,8 +128,18 @@ def _condensed(series: Sequence[Second]) -> list[tuple[Second, int]]:
     ]
 
 
-def _line(of: str) -> pygal.Line:
-    return pygal.Line(**_look(of), dots_size=3)
+def _around(ends: Sequence[float]) -> tuple[float, float]:
+    """The range of a chart that shows all of them, with some room."""
+    room = (max(ends) - min(ends)) / 20 or abs(max(ends)) / 10 or 1
+    return min(ends) - room, max(ends) + room
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _line(of: str, stroke: bool = True) -> pygal.Line:
+    return pygal.Line(**_look(of), dots_size=3, stroke=stroke)
 
 
 def _look(of: str) -> dict[str, object]:

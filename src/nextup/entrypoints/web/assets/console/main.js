@@ -7,14 +7,15 @@ import { problemOf } from "./parts.js";
 import { clients } from "./pages/clients.js";
 import { compare } from "./pages/compare.js";
 import { data } from "./pages/data.js";
+import { experiments } from "./pages/experiments.js";
 import { models } from "./pages/models.js";
 import { overview } from "./pages/overview.js";
 import { replay, whatIf } from "./pages/what-if.js";
 import { runs } from "./pages/runs.js";
 
 const PAGES = [
-  ["", "Overview", overview], ["runs", "Pipeline", runs], ["models", "Models", models], ["compare", "Compare", compare], ["data", "Data", data],
-  ["what-if", "What if", whatIf], ["replay", "Replay", replay], ["clients", "Clients", clients],
+  ["", "Overview", overview], ["runs", "Pipeline", runs], ["models", "Models", models], ["compare", "Compare", compare], ["experiments", "Experiments", experiments],
+  ["data", "Data", data], ["what-if", "What if", whatIf], ["replay", "Replay", replay], ["clients", "Clients", clients],
 ];
 const content = find("#content");
 let timer;

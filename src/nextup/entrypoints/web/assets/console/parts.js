@@ -5,6 +5,19 @@ import { h } from "../shared/dom.js";
 export const number = (value, digits = 0) =>
   value === null || value === undefined ? "–" : Number(value).toLocaleString(undefined, { maximumFractionDigits: digits });
 
+// Large figures without digits that say nothing, small ones with those that do.
+export const figure = (value) =>
+  value === null || value === undefined ? "–" : Number(value).toLocaleString(undefined, Math.abs(value) >= 1000 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 4 });
+export const signed = (value) => `${value > 0 ? "+" : ""}${number(value, 4)}`;
+
+// Whether a page that looks again is told the same as before, and can stay as it stands.
+export function unchanged(place, ...told) {
+  const text = JSON.stringify(told);
+  const same = place.told === text;
+  place.told = text;
+  return same;
+}
+
 export const sum = (counts) => Object.values(counts).reduce((all, one) => all + one, 0);
 export const pairs = (counts) => Object.entries(counts).map(([name, value]) => `${name} ${number(value)}`).join(", ") || "none";
 
@@ -33,7 +46,12 @@ export const state = (text, kind = STATES[text] ?? "warn") => h("span", { class:
 export const tile = (name, value, more = "") =>
   h("dl", { class: "tile" }, h("dt", {}, name), h("dd", {}, value), h("dd", { class: "more" }, more));
 
-export const panel = (title, ...content) => h("section", { class: "panel" }, h("h2", {}, title), content);
+// What scrolls sideways in it is called as it is: a listener can tell one table from the next.
+export function panel(title, ...content) {
+  const made = h("section", { class: "panel" }, h("h2", {}, title), content);
+  for (const region of made.querySelectorAll("[role=region]")) region.setAttribute("aria-label", title);
+  return made;
+}
 
 export const problemOf = (problem) =>
   h("div", {}, h("p", { class: "problem", role: "alert" }, problem.message), problem.cure && h("p", {}, problem.cure));
@@ -43,7 +61,7 @@ export function table(columns, rows, empty = "Nothing yet.") {
   if (!rows.length) return h("p", { class: "soft" }, empty);
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" },
     h("table", {},
-      h("thead", {}, h("tr", {}, columns.map(([name, , kind]) => h("th", { scope: "col", class: kind }, name)))),
+      h("thead", {}, h("tr", {}, columns.map(([name, , kind]) => h("th", { scope: "col", class: kind }, name || h("span", { class: "hidden" }, "More"))))),
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, cell, kind]) => h("td", { class: kind }, cell(row))))))));
 }
 

@@ -23,6 +23,18 @@ export function say(text) {
   requestAnimationFrame(() => (place.textContent = text));
 }
 
+// What has the focus is drawn anew: the focus goes to what stands in its place, or to the whole.
+export function keepPlace(root, change) {
+  const path = [];
+  const inside = root !== document.activeElement && root.contains(document.activeElement);
+  for (let at = document.activeElement; inside && at !== root; at = at.parentElement) path.unshift([...at.parentElement.children].indexOf(at));
+  change();
+  if (!inside || root.contains(document.activeElement)) return;
+  let at = root;
+  for (const place of path) at = at.children[Math.min(place, at.children.length - 1)] ?? at;
+  (at.matches("a[href], button, input, select, [tabindex]") ? at : root).focus({ preventScroll: true });
+}
+
 // Children by key: what stays moves to its new place, visibly; what is new fades in.
 export function arrange(parent, wanted) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;

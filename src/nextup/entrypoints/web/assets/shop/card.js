@@ -60,11 +60,11 @@ export function like(item, list, mine) {
   }, liked ? "♥ Liked" : "♡ Like", h("span", { class: "hidden" }, ` ${item.title}`));
 }
 
-export function dismiss(item, list) {
+export function dismiss(item, list, { spelt = false } = {}) {
   return h("button", {
     title: "Not for me",
     onclick: () => tell(item, "dismiss", `“${item.title}” will not come again.`, list),
-  }, "✕", h("span", { class: "hidden" }, ` Not for me: ${item.title}`));
+  }, spelt ? "✕ Not for me" : "✕", h("span", { class: "hidden" }, spelt ? `: ${item.title}` : ` Not for me: ${item.title}`));
 }
 
 export function stars(item, list, rated) {

@@ -1,7 +1,7 @@
 // Which page is shown, for whom, and when it is looked at again.
 
 import { Refused, signOut, signedIn } from "../shared/api.js";
-import { find, h, say } from "../shared/dom.js";
+import { find, h, keepPlace, say } from "../shared/dom.js";
 import { watchForSignIn } from "../shared/sign-in.js";
 import { addPerson, choose, people, person } from "./person.js";
 import { drawShelf, loadShelves, redrawShelf, waitingShelves } from "./shelves.js";
@@ -32,36 +32,43 @@ async function show({ keep = false } = {}) {
     if (mine === shown) put(made, keep);
   } catch (problem) {
     if (!(problem instanceof Refused)) throw problem;
-    if (mine === shown && problem.status !== 401) put([h("h1", {}, "That did not work"), h("p", { class: "problem", role: "alert" }, problem.message), h("p", {}, problem.cure ?? "")], keep);
+    if (mine === shown && problem.status !== 401) put([h("h1", {}, "That did not work"), h("p", { class: "problem", role: "alert" }, problem.message), h("p", {}, problem.status === 404 ? toShelves() : (problem.cure ?? ""))], keep);
   } finally {
     find("#leave").hidden = !signedIn();
   }
 }
 
-const notThere = () => [h("h1", {}, "There is no such page"), h("p", {}, h("a", { href: "#/" }, "To the shelves"))];
+const toShelves = () => h("a", { href: "#/" }, "To the shelves");
+const notThere = () => [h("h1", {}, "There is no such page"), h("p", {}, toShelves())];
 
 async function shelvesPage(turn, keep) {
   const { acts, mine, shelves, popular } = await loadShelves(kind());
   if (turn !== shown) return;
   const sections = new Map([...content.querySelectorAll("[data-shelf]")].map((one) => [one.dataset.shelf, one]));
   if (!keep || !sections.size) {
-    put([!acts.length && firstVisit(popular), ...shelves.map((shelf) => drawShelf(shelf, mine))], keep);
+    put([acts.length ? heading() : firstVisit(popular), ...shelves.map((shelf) => drawShelf(shelf, mine))], keep);
     return;
   }
   let moved = 0;
-  const wanted = shelves.map((shelf) => {
-    const section = sections.get(shelf.key);
-    if (section) moved += redrawShelf(section, shelf, mine);
-    return section ?? drawShelf(shelf, mine);
+  keepPlace(content, () => {
+    const wanted = shelves.map((shelf) => {
+      const section = sections.get(shelf.key);
+      if (section) moved += redrawShelf(section, shelf, mine);
+      return section ?? drawShelf(shelf, mine);
+    });
+    const start = content.querySelector(".start");
+    content.replaceChildren(start && !acts.length ? start : heading(), ...wanted);
   });
-  const start = content.querySelector(".start");
-  content.replaceChildren(...(start && !acts.length ? [start] : []), ...wanted);
   say(moved ? `${moved} places on the shelves changed` : "The shelves stay as they are");
 }
 
+// The page's name, for who listens to it; the shelves say the rest.
+const heading = () => h("h1", { class: "hidden" }, `The shelves of ${person().name.replace(/^A /, "a ")}`);
+
 function put(made, keep) {
-  content.replaceChildren(...made.flat(Infinity).filter(Boolean));
-  if (keep) return;
+  const draw = () => content.replaceChildren(...made.flat(Infinity).filter(Boolean));
+  if (keep) return keepPlace(content, draw);
+  draw();
   document.title = [find("h1, h2", content)?.textContent, "Nextup"].filter(Boolean).join(" · ");
   scrollTo(0, 0);
 }
@@ -99,14 +106,19 @@ find("#words").addEventListener("input", (event) => {
     show();
   }, TYPING_MILLISECONDS);
 });
+function showWords() {
+  const [page, words, by] = route();
+  find("#words").value = page === "search" && !by ? (words ?? "") : "";
+}
 find("#search").addEventListener("submit", (event) => event.preventDefault());
 
 addEventListener("hashchange", () => {
-  if (route()[0] !== "search") find("#words").value = "";
+  showWords();
   show().then(() => content.focus({ preventScroll: true }));
 });
 document.addEventListener("nextup:changed", () => show({ keep: true }));
 watchForSignIn(() => show());
 drawKinds();
 drawPeople();
+showWords();
 show();

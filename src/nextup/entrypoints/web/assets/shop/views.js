@@ -110,7 +110,7 @@ export async function itemPage(itemId) {
         h("h1", {}, item.title),
         h("dl", {}, facts.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])),
         h("p", { class: "tags" }, item.genres.map((genre) => h("a", { href: `#/search/${part(genre)}/genre` }, genre))),
-        h("div", { class: "acts" }, like(item, null, mine), stars(item, null, rated), dismiss(item, null)),
+        h("div", { class: "acts" }, like(item, null, mine), stars(item, null, rated), dismiss(item, null, { spelt: true })),
         place && [h("h2", {}, mine.has(itemId) ? "What speaks for it besides" : "Why it may be for you"), why(place)])),
     similar.items.length > 0 && drawShelf({ key: "similar", title: `Similar to ${item.title}`, items: similar.items }, mine),
   ];
@@ -134,7 +134,7 @@ export async function historyPage() {
     h("li", {},
       h("span", { class: "soft" }, DID[one.type] ?? one.type, one.value ? ` ${one.value}` : ""),
       h("a", { href: linkTo(one) }, one.title || one.item_id),
-      h("time", { datetime: one.occurred_at }, new Date(one.occurred_at).toLocaleString()),
+      h("time", { datetime: one.occurred_at }, new Date(one.occurred_at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })),
       h("button", { onclick: () => takeBack(one) }, "Take back", h("span", { class: "hidden" }, ` ${one.title}`)));
   return [
     h("div", { class: "page-title" }, h("h1", {}, "History"), h("p", { class: "soft" }, person().name),

@@ -34,12 +34,12 @@ export function why(place) {
     shares.length > 1 &&
       h("p", { class: "soft" }, "Who spoke for it: ",
         shares.filter(([, score]) => score > 0 && total > 0)
-          .map(([name, score]) => `${name.replaceAll("_", "-")} ${Math.round((100 * score) / total)} %`).join(", ")),
+          .map(([name, score]) => `${name.replaceAll("_", "-")} ${Math.round((100 * score) / total)}\u00a0%`).join(", ")),
     place.rules?.map((rule) => h("p", { class: "soft" }, RULES[rule] ?? `Rule: ${rule}.`)),
   );
 }
 
 function share(of) {
   const percent = Math.round(100 * of);
-  return [h("meter", { min: 0, max: 100, value: percent, "aria-hidden": "true" }), ` ${percent} %`];
+  return [h("meter", { min: 0, max: 100, value: percent, "aria-hidden": "true" }), h("span", { class: "share" }, `${percent} %`)];
 }

@@ -3,7 +3,7 @@
 import { h } from "../../shared/dom.js";
 import { get, part } from "../../shared/api.js";
 import { OPERATIONS } from "../acting.js";
-import { moment, number, panel, state, table } from "../parts.js";
+import { moment, number, panel, signed, state, table } from "../parts.js";
 
 const DIGITS = 4;
 // What the gate tested against one another, with the interval of the difference.
@@ -66,8 +66,6 @@ function read(figure) {
 
 const told = (one) =>
   !one ? "–" : [number(one.value, DIGITS), one.low !== undefined && h("span", { class: "soft" }, ` (${number(one.low, DIGITS)} to ${number(one.high, DIGITS)})`)];
-
-const signed = (value) => `${value > 0 ? "+" : ""}${number(value, DIGITS)}`;
 
 function clear(mine, its) {
   if (mine?.low === undefined || its?.low === undefined) return "";

@@ -4,13 +4,16 @@ import { find, h } from "../../shared/dom.js";
 import { get, part, post } from "../../shared/api.js";
 import { OPERATIONS, act, again } from "../acting.js";
 import { draw } from "../chart.js";
-import { moment, number, panel, state, table } from "../parts.js";
+import { moment, number, panel, state, table, unchanged } from "../parts.js";
+
+const LOOKS_AGAIN_SECONDS = 10;
 
 export async function models(place, id) {
   if (id) return oneModel(place, id);
   const [found, made] = await Promise.all([get(`${OPERATIONS}/models`, { limit: 50 }), get(`${OPERATIONS}/generations`)]);
   const metrics = Object.keys(found.models[0]?.quality?.candidate ?? {});
   const shown = find("#metric")?.value || metrics.find((name) => name.startsWith("ndcg")) || metrics[0] || "";
+  if (unchanged(place, found, made, shown)) return LOOKS_AGAIN_SECONDS;
   place.replaceChildren(
     h("h1", {}, "Models"),
     h("div", { class: "bar" },
@@ -27,7 +30,7 @@ export async function models(place, id) {
       ["", (one) => one.stored && !one.in_service && h("button", { onclick: () => act(`Serve the lists of ${one.generation}?`, "Switch", () => post(`${OPERATIONS}/generations/${part(one.generation)}/switch`, {}), "Switched.") }, "Switch")],
     ], made.generations, "Nothing was published yet.")));
   await draw(find("#quality", place), "/console/charts/quality", { metric: shown }, `${shown} of the last models`);
-  return null;
+  return LOOKS_AGAIN_SECONDS;
 }
 
 const promote = (one) =>

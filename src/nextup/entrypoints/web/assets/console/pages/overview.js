@@ -29,8 +29,8 @@ export async function overview(place) {
     tile("Answers per second", number(stats.requests_per_second, 1), `99 of 100 within ${span(p99)}`),
     tile("Errors", errors ? state(number(errors), "bad") : "0", "answers of 500 and above, 5 minutes"),
     tile("Waiting events", number(lag), fresh.lags.map((one) => `${one.group} ${number(one.events)}`).join(", ")),
-    tile("Model", span(fresh.model_age_seconds), fresh.model_id ? `old: ${fresh.model_id}` : "none in service"),
-    tile("Lists", span(fresh.generation_age_seconds), fresh.lists ? `old, for ${number(fresh.lists)} people` : "never published"),
+    tile("Age of the model", span(fresh.model_age_seconds), fresh.model_id ?? "none in service"),
+    tile("Age of the lists", span(fresh.generation_age_seconds), fresh.lists ? `for ${number(fresh.lists)} people` : "never published"),
     tile("Quarantine", number(quarantine.total), pairs(quarantine.by_rule))));
   find("[data-live=tables]", place).replaceChildren(
     panel("Served lists by level", table([["Level", ([name]) => name], ["Lists", ([, count]) => number(count), "number"]], Object.entries(stats.served), "No list was asked for.")),

@@ -3,7 +3,7 @@
 import { h } from "../../shared/dom.js";
 import { get, part, post } from "../../shared/api.js";
 import { OPERATIONS, again } from "../acting.js";
-import { moment, number, panel, problemOf, table } from "../parts.js";
+import { figure, moment, number, panel, problemOf, table } from "../parts.js";
 
 export async function whatIf(place, userId = "", compare = "") {
   const ask = (event) => {
@@ -26,7 +26,7 @@ export async function whatIf(place, userId = "", compare = "") {
     const told = await post(`${OPERATIONS}/what-if`, { user_id: userId, limit: 15, ...(compare && before && { compare }) });
     return [
       h("div", { class: "two" }, anatomy("The list now", told.list), told.compared && anatomy("Under the model before", told.compared)),
-      ...told.list.sources.map(source)];
+      h("div", { class: "two" }, told.list.sources.map(source))];
   });
   return null;
 }
@@ -39,7 +39,7 @@ async function fill(place, ask) {
 
 const source = (one) =>
   panel(`${one.source}, weight ${number(one.weight, 3)}`,
-    table([["Candidate", (item) => h("span", { class: item.allowed ? "" : "out" }, item.title || item.item_id)], ["Its score", (item) => number(item.score, 4), "number"], ["Of the whole", (item) => number(item.part, 4), "number"], ["Rules", (item) => (item.allowed ? "" : "left out")]], one.candidates.slice(0, 12), "It has no candidates for this person."));
+    table([["Candidate", (item) => h("span", { class: item.allowed ? "" : "out" }, item.title || item.item_id)], ["Its score", (item) => figure(item.score), "number"], ["Of the whole", (item) => figure(item.part), "number"], ["Rules", (item) => (item.allowed ? "" : "left out")]], one.candidates.slice(0, 12), "It has no candidates for this person."));
 
 const anatomy = (title, list) =>
   panel(title,
