@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nextup.ports.lake import Lake
     from nextup.ports.online_state import OnlineState
     from nextup.ports.recommendation_store import RecommendationStore
+    from nextup.ports.tracker import Tracker
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -55,6 +56,9 @@ ONLINE_STATES = [MEMORY, SQLITE, POSTGRESQL, REDIS, REDIS_CLUSTER]
 LOCAL_FILES = embedded("local", "file://files")
 FILES = [LOCAL_FILES, server("hdfs", "/files")]
 LAKES = [embedded("local", "file://lake"), server("hdfs", "/lake"), server("s3", "/lake")]
+TRACKERS = [embedded("sqlite", "mlflow://"), server("mlflow")]
+
+ENGINES = [embedded("local", "local://"), embedded("spark", "local[2]")]
 
 COUNTED = {"view": 1.0, "click": 2.0, "like": 5.0, "rating": 0.1}
 WEIGHTS = {**COUNTED, "dismiss": 0.0}
@@ -130,6 +134,9 @@ class Place:
 
     def lake(self, **options: Any) -> Lake:
         return self._open("lake", options)
+
+    def tracker(self, **options: Any) -> Tracker:
+        return self._open("tracker", options)
 
     def _open(self, port: str, options: dict[str, Any]) -> Any:
         settings = load_settings(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.contract.backends import ENGINES
+from tests.servers import reach
+from tests.spark_world import STARTING_SECONDS
 
 from nextup.adapters.engine.local import LocalEngine
 from nextup.adapters.lake.delta import DeltaLake
+from nextup.bootstrap import open_adapter
 from nextup.domain.errors import Conflict, CorruptData, InvalidInput
 from nextup.domain.events import START
 from nextup.domain.tables import ITEM_ID, SCORE, USER_ID, Table
+from nextup.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 AT = 1_700_000_000_123_456  # microseconds
 
+pytestmark = pytest.mark.timeout(STARTING_SECONDS)
+
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[DeltaLake]:
@@ -34,9 +40,12 @@ def lake(tmp_path: Path) -> Iterator[DeltaLake]:
     lake.close()
 
 
-@pytest.fixture
-def engine(lake: DeltaLake) -> Iterator[Engine]:
-    engine = LocalEngine(lake, slice_rows=10)
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, lake: DeltaLake, tmp_path: Path) -> Iterator[Engine]:
+    backend = request.param
+    chosen = request.getfixturevalue("spark") if backend.name == "spark" else {}
+    chosen = {**chosen, "engine_url": reach(request, backend).url}
+    engine = open_adapter("engine", load_settings(tmp_path, **chosen), lake=lake)
     yield engine
     engine.close()
 
@@ -52,11 +61,15 @@ def place(rank: int, item: str) -> tuple[Any, ...]:
 def test_rows_become_a_typed_frame(engine: Engine) -> None:
     """Plain rows get the table's types: integers become times and days, nulls stay."""
     row = ("0", 3, AT, "e", "view", "ada", "i", AT, None, None, None, None, 19_675)
-    frame = engine.rows(Table.EVENTS, [row]).collect().to_native()
-    assert frame["occurred_at"][0] == datetime(2023, 11, 14, 22, 13, 20, 123456, UTC)
-    assert frame["received_on"][0] == date(2023, 11, 14)
-    assert frame["value"].to_list() == [None]
-    assert engine.rows(Table.EVENTS, []).collect().is_empty()
+    frame = engine.rows(Table.EVENTS, [row])
+    types = frame.collect_schema()
+    assert types["occurred_at"] == nw.Datetime("us", "UTC")
+    assert (types["received_on"], types["value"]) == (nw.Date, nw.Float64)
+    assert engine.arrays(frame)["occurred_at"].tolist() == [AT]
+    assert engine.arrays(frame)["received_on"].tolist() == [19_675]
+    assert np.isnan(engine.arrays(frame)["value"][0])
+    none = engine.arrays(engine.rows(Table.EVENTS, []))
+    assert {name: len(column) for name, column in none.items()} == dict.fromkeys(types, 0)
 
 
 def test_arrays(engine: Engine) -> None:
@@ -79,10 +92,21 @@ def test_lists_in_arrays(engine: Engine) -> None:
     assert found["available"].tolist() == [True]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.text(max_size=3), st.text("ab", max_size=2)), max_size=30))
-def test_coded_is_arrays_in_less(engine: Engine, pairs: list[tuple[str, str]]) -> None:
+def test_coded_is_arrays_in_less(engine: Engine) -> None:
     """Codes stand for ascending distinct values and spell out the same rows."""
+    people = ["ü", "z", "", "Z", "a", "z", "🎬", "\ufffd", "a" * 40, "z", "z", " "]
+    spells_out(engine, [(person, "ab"[n % 2]) for n, person in enumerate(people)])
+    spells_out(engine, [])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=3), st.text("ab", max_size=2)), max_size=30))
+def test_any_text_is_coded(tmp_path_factory: pytest.TempPathFactory, pairs: Any) -> None:
+    """The same of any text, where that takes no time."""
+    spells_out(LocalEngine(DeltaLake(str(tmp_path_factory.mktemp("lake")))), pairs)
+
+
+def spells_out(engine: Engine, pairs: list[tuple[str, str]]) -> None:
     rows = [(user, None, user, item, AT, 1.0, None, None, "0", 0) for user, item in pairs]
     frame = engine.rows(Table.INTERACTIONS, rows).select(USER_ID, ITEM_ID, "offset")
     arrays, values = engine.coded(frame, USER_ID, ITEM_ID)
@@ -137,7 +161,7 @@ def test_slices_hold_each_row_once(
 
 def test_held_is_computed_once(engine: Engine, lake: DeltaLake) -> None:
     """A held frame keeps its rows although the table's files go away."""
-    lake.append(Table.INTERACTIONS, engine.rows(Table.INTERACTIONS, [act(0)]).collect().to_native())
+    engine.replace(Table.INTERACTIONS, engine.rows(Table.INTERACTIONS, [act(0)]))
     held = engine.held(engine.scan(Table.INTERACTIONS))
     lake.delete(Table.INTERACTIONS, "true")
     assert engine.arrays(held)["event_id"].tolist() == ["e0"]
@@ -154,7 +178,7 @@ def test_damage_is_named(engine: Engine, tmp_path: Path) -> None:
     """A file that cannot be decoded is named, whatever was computed from it."""
     rows = [act(n) for n in range(50)]
     engine.replace(Table.INTERACTIONS, engine.rows(Table.INTERACTIONS, rows))
-    (file,) = (tmp_path / "lake/silver/interactions").glob("part-*")
+    (file, *_) = (tmp_path / "lake/silver/interactions").rglob("part-*")
     content = file.read_bytes()
     file.write_bytes(content[:4] + bytes(len(content) - 12) + content[-8:])
     with pytest.raises(CorruptData, match=rf"silver\.interactions.*{file.name}"):

@@ -54,6 +54,17 @@ def test_rows_come_back(lake: Lake) -> None:
     assert lake.scan(Table.EVENTS).collect_schema().names() == list(COLUMNS[Table.EVENTS])
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    """Spaces and letters that URLs do not have are read as they were written, and maintained."""
+    lake = Place(f"file://{tmp_path}/Müllers films/a lake", tmp_path).lake()
+    for offset in range(3):
+        lake.append(Table.EVENTS, events(offset))
+    assert lake.maintain(keep=timedelta(0))
+    assert lake.scan(Table.EVENTS).collect().height == 3
+    assert lake.content_hash(Table.EVENTS)
+    lake.close()
+
+
 def test_position_moves_with_rows(lake: Lake) -> None:
     """Each partition's position is stored beside the rows, and each source's apart."""
     lake.append(Table.EVENTS, events(0), source="log", position={"0": 1})

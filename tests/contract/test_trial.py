@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from tests.contract.backends import POSTGRESQL, REDIS, REDIS_CLUSTER, SQLITE, Place, places
+from tests.contract.backends import LAKES, POSTGRESQL, REDIS, REDIS_CLUSTER, SQLITE, Place, places
 
 from nextup.domain.errors import BackendUnavailable
 from nextup.ports.trial import SupportsTrial
@@ -42,6 +42,27 @@ def test_a_backend_shows_that_it_can_be_used(place: Place) -> None:
             if found.clock is not None:
                 assert abs(found.clock - datetime.now(UTC)) < timedelta(hours=1)
     assert place.recommendation_store().generations() == []
+
+
+@pytest.mark.parametrize("place", LAKES, indirect=True)
+def test_a_lake_shows_that_it_can_be_used(place: Place) -> None:
+    """A file is written, read and removed where the tables lie, before there is any."""
+    lake = place.lake()
+    assert isinstance(lake, SupportsTrial)
+    for _ in range(2):
+        assert lake.trial().product.startswith("Delta ")
+    found = examine("lake", place.url, lambda: lake)
+    assert found.healthy
+    assert found.says.startswith("0 tables")
+
+
+@pytest.mark.parametrize("place", LAKES[:1], indirect=True)
+def test_a_lake_that_cannot_be_written(place: Place) -> None:
+    """Is no healthy one, although it could be read."""
+    (place.home / "lake").write_text("a file, where the folder should be")
+    found = examine("lake", place.url, place.lake)
+    assert not found.healthy
+    assert "lake" in found.says
 
 
 @pytest.mark.parametrize("place", [REDIS], indirect=True)

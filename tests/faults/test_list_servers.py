@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -228,6 +230,31 @@ def test_frozen_for_longer_than_the_time_out(server: Server, lists: Opener) -> N
             hasty.read("user-1")
     server.resume()
     eventually(lambda: hasty.read("user-1") is not None, "an answer after the frost")
+
+
+def test_full(server: Server, lists: Opener) -> None:
+    """Without space for its files the server fails or stops: the publication fails and says so,
+    what readers get are the old lists or an error; with space and started again it has them all."""
+    store = lists(server.url, **PATIENT)
+    in_service(store, "old", 50)
+    for process in server.processes:
+        _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, most))  # bytes, of every file
+    wide = tuple(Scored(f"{place}{'x' * 300}", 1.0 / (place + 1), "als") for place in range(100))
+    with pytest.raises(BackendUnavailable):
+        lists(server.url, **PATIENT | {"retry_seconds": 0.5}).write(
+            "new", (PublishedList(f"user-{number}", wide) for number in range(1_500))
+        )  # 50 MB, more than any space set aside
+    with suppress(BackendUnavailable):
+        found = store.read("user-7")
+        assert found is not None
+        assert found.items[0].item_id == "old/0"
+    server.kill()
+    server.launch()
+    eventually(lambda: store.current() == "old", "the old lists")
+    assert store.count("old") == 50
+    in_service(store, "new", 300)
+    assert store.count("new") >= 300
 
 
 def level(client: httpx.Client) -> tuple[int, str, Sequence[str]]:

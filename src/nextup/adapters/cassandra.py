@@ -10,6 +10,7 @@ import ssl
 import time
 from contextlib import contextmanager
 from datetime import UTC
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -49,6 +50,7 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 PAGE_ROWS: Final = 5_000  # of a scan
 SPECULATE_AFTER: Final = 0.25  # of the time-out: then another replica is asked, too
 _SCAN: Final = "scan"
+_MANY: Final = "many"
 
 
 class CassandraCluster:
@@ -138,7 +140,8 @@ class CassandraCluster:
             session = self._connected()
             deadline = time.monotonic() + self._options.retry_seconds
             pause = FIRST_PAUSE_SECONDS
-            writes = Writes(session, self._options.in_flight)
+            send = partial(session.execute_async, execution_profile=_MANY)
+            writes = Writes(send, self._options.in_flight)
             failed = writes.run(statements)
             while failed:
                 error = failed[0][1]
@@ -251,12 +254,21 @@ class CassandraCluster:
             consistency_level=profile.consistency_level,
             request_timeout=options.scan_seconds,
         )
+        writing = ExecutionProfile(  # which asks nobody twice: who is slow has enough to do
+            load_balancing_policy=profile.load_balancing_policy,
+            consistency_level=profile.consistency_level,
+            request_timeout=options.timeout_seconds,
+        )
         return Cluster(
             parts.hosts,
             port=parts.port,
             auth_provider=PlainTextAuthProvider(parts.user, parts.password) if parts.user else None,
             ssl_context=self._tls() if options.tls else None,
-            execution_profiles={EXEC_PROFILE_DEFAULT: profile, _SCAN: scanning},
+            execution_profiles={
+                EXEC_PROFILE_DEFAULT: profile,
+                _SCAN: scanning,
+                _MANY: writing,
+            },
             protocol_version=ProtocolVersion.V4,  # unasked, the driver tries others and warns
             connect_timeout=CONNECT_SECONDS,
             control_connection_timeout=CONNECT_SECONDS,

@@ -7,16 +7,17 @@ from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from cassandra.cluster import Session
+    from cassandra.cluster import ResponseFuture
 
 
 class Writes:
     """A bounded pipeline: a new write starts when an earlier one has ended."""
 
-    def __init__(self, session: Session, in_flight: int) -> None:
-        self._session = session
+    def __init__(self, send: Callable[[Any], ResponseFuture], in_flight: int) -> None:
+        """`send` begins one and does not wait for it."""
+        self._send = send
         self._in_flight = in_flight
 
     def run(self, statements: Iterable[Any]) -> list[tuple[Any, Exception]]:
@@ -43,7 +44,7 @@ class Writes:
                     places.release()
                     continue
                 try:
-                    future = self._session.execute_async(statement)
+                    future = self._send(statement)
                 except BaseException:
                     places.release()  # else the end would wait for this one for ever
                     raise

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DisconnectionError
 
 from nextup.adapters.sql_errors import shown
 from nextup.domain.errors import ConfigurationError
@@ -48,16 +49,25 @@ def postgresql_engine(url: URL, connections: Connections) -> Engine:
             options=f"-c statement_timeout={round(connections.answer_seconds * 1000)}",
         )
 
-    return create_engine(
+    def refuse_dead(connection: psycopg.Connection[Any], *_: object) -> None:
+        """Have a connection that the server has ended replaced, without asking the server."""
+        try:
+            connection.pgconn.consume_input()  # its last word, if there is one
+            connection.pgconn.consume_input()  # the end, which lies behind it
+        except psycopg.OperationalError as error:
+            raise DisconnectionError from error
+
+    engine = create_engine(
         url,
         creator=connect,
         pool_size=min(5, connections.pool),  # stay open
         max_overflow=max(0, connections.pool - 5),  # are opened and closed as needed
         pool_timeout=connections.connect_seconds,
-        pool_pre_ping=True,  # a server that was restarted is reached anew without an error
         use_native_hstore=False,  # would ask for a type of no use to us at every connection
         hide_parameters=True,
     )
+    event.listen(engine, "checkout", refuse_dead)
+    return engine
 
 
 def _conninfo(url: URL) -> str:

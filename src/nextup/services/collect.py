@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from nextup.domain.errors import Conflict
-from nextup.domain.tables import Table
+from nextup.domain.events import LogRow
+from nextup.domain.tables import RECEIVED_AT, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "events"  # whose position the lake's tables keep
 ATTEMPTS: Final = 20  # to get in between another collector's transactions
-PAGE_ROWS: Final = 50_000  # read at once: rows as Python objects take about 1 kB each
+PAGE_ROWS: Final = 20_000  # read at once: rows as Python objects take about 1 kB each
 _DAY: Final = 86_400_000_000  # microseconds
+_RECEIVED_AT: Final = LogRow._fields.index(RECEIVED_AT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +151,7 @@ def _ahead(position: Position, until: Position) -> int:
 
 def _table_rows(table: Table, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
     if table is Table.EVENTS:
-        return [(*row, row.received_at // _DAY) for row in rows]
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        days = [received_at // _DAY for received_at in columns[_RECEIVED_AT]]
+        return list(zip(*columns, days, strict=True))
     return [(*row, None) for row in rows]  # not readmitted

@@ -26,10 +26,10 @@ from nextup.adapters.event_log.kafka_messages import (
     copied,
     event_id_of,
     event_message,
-    log_row,
+    log_rows,
     rejected_id_of,
     rejected_message,
-    rejected_row,
+    rejected_rows,
 )
 from nextup.adapters.event_log.kafka_reading import TopicReader
 from nextup.adapters.event_log.kafka_topics import KafkaTopics
@@ -38,7 +38,6 @@ from nextup.adapters.event_log.kafka_writing import (
     KafkaWriter,
     Named,
     Outgoing,
-    Place,
     Window,
     foreign,
     write_once,
@@ -242,7 +241,7 @@ class KafkaEventLog:
             self.topics,
             self.topics.events,
             window=self.settings.dedupe_events,
-            row=log_row,
+            rows=log_rows,
             name=attrgetter(t.EVENT_ID),
             name_of=event_id_of,
             on_unreadable=self._reject_unreadable,
@@ -255,7 +254,7 @@ class KafkaEventLog:
             self.topics,
             self.topics.rejected,
             window=self.settings.dedupe_events,
-            row=rejected_row,
+            rows=rejected_rows,
             name=attrgetter(t.REJECTED_ID),
             name_of=rejected_id_of,
             on_unreadable=lambda message, error: None,  # nobody writes there but Nextup
@@ -280,11 +279,12 @@ class KafkaEventLog:
         """The event, and its copy where the settings want one."""
         content = event_message(event, received_at)
         key = event.user_id.encode()
-        messages = [Outgoing(self.topics.events, key, content)]
-        if topic := self.topics.copies.get(event.type):
-            copy, headers = copied(event, content, self.settings.rating_format)
-            messages.append(Outgoing(topic, key, copy, headers))
-        return event.event_id, messages
+        message: Outgoing = (self.topics.events, key, content, None)
+        topic = self.topics.copies.get(event.type)
+        if not topic:
+            return event.event_id, (message,)
+        copy, headers = copied(event, content, self.settings.rating_format)
+        return event.event_id, (message, (topic, key, copy, headers))
 
     def _receive(self) -> datetime:
         """Now, and never before what was received earlier."""
@@ -296,20 +296,18 @@ class KafkaEventLog:
         if self._known is None:
             rows, size = self._events.tail()
             self._last_at = max((row.received_at for row in rows), default=0)
-            places = ((row.event_id, Place(row.partition, row.offset)) for row in rows)
+            places = ((row.event_id, (row.partition, row.offset)) for row in rows)
             self._known = Window(self.settings.dedupe_events * size, places)
         return self._known
 
     def _write_rejected(self, calls: list[Sequence[Rejected]]) -> list[int | NextupError]:
         if self._known_rejected is None:
             rows, size = self._rejected.tail()
-            places = ((row.rejected_id, Place(row.partition, row.offset)) for row in rows)
+            places = ((row.rejected_id, (row.partition, row.offset)) for row in rows)
             self._known_rejected = Window(self.settings.dedupe_events * size, places)
-        named = [
-            [
-                (one.rejected_id, [Outgoing(self.topics.rejected, b"", rejected_message(one))])
-                for one in records
-            ]
+        topic = self.topics.rejected
+        named: list[list[Named]] = [
+            [(one.rejected_id, ((topic, b"", rejected_message(one), None),)) for one in records]
             for records in calls
         ]
         outcomes = write_once(self.writer, self._known_rejected, named)

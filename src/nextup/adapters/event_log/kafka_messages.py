@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -22,23 +22,26 @@ from nextup.domain.foreign_messages import movielens_rating
 from nextup.domain.tables import EVENT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    Headers = list[tuple[str, str | bytes | None]]
+Headers = list[tuple[str, str | bytes | None]]
 
 HEADER_ID: Final = EVENT_ID  # of a copy whose format has no place for it
 HEADER_COPY: Final = "nextup-copy"  # this event is in the log: not to be taken in again
 
 
-class _Message(msgspec.Struct, omit_defaults=True):
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Message(msgspec.Struct, omit_defaults=True, gc=False):
     """An event's message: the fields of the event contract, and when it was received."""
 
     event_id: str
     type: str
     user_id: str
     item_id: str
-    occurred_at: datetime
-    received_at: datetime
+    occurred_at: _Moment
+    received_at: _Moment
     value: float | None = None
     session_id: str | None = None
     recommendation_id: str | None = None
@@ -62,7 +65,7 @@ class _RejectedMessage(msgspec.Struct):
     record: str
     rule: str
     reason: str
-    rejected_at: datetime
+    rejected_at: _Moment
 
 
 _encode = msgspec.json.Encoder().encode
@@ -134,26 +137,37 @@ def _context(context: str | None) -> tuple[msgspec.Raw | msgspec.UnsetType, str 
     return msgspec.Raw(encoded), None
 
 
-def log_row(partition: str, offset: int, content: bytes) -> LogRow:
-    """Raises one of UNREADABLE for a message that is no event."""
-    message = _decode_event(content)
-    raw = message.context
-    return _row(
-        (
-            partition,
-            offset,
-            (message.received_at - EPOCH) // _MICROSECOND,
-            message.event_id,
-            message.type,
-            message.user_id,
-            message.item_id,
-            (message.occurred_at - EPOCH) // _MICROSECOND,
-            message.value,
-            message.session_id,
-            message.recommendation_id,
-            message.context_text if raw is msgspec.UNSET else bytes(raw).decode(),
+def log_rows(
+    partitions: Sequence[str], offsets: Sequence[int], contents: Sequence[bytes]
+) -> list[LogRow]:
+    """Raises one of UNREADABLE if one of the messages is no event."""
+    rows = []
+    received, received_at = EPOCH, 0  # what was appended together was received at one moment
+    for partition, offset, content in zip(partitions, offsets, contents, strict=True):
+        message = _decode_event(content)
+        if message.received_at != received:
+            received = message.received_at
+            received_at = (received - EPOCH) // _MICROSECOND
+        raw = message.context
+        rows.append(
+            _row(
+                (
+                    partition,
+                    offset,
+                    received_at,
+                    message.event_id,
+                    message.type,
+                    message.user_id,
+                    message.item_id,
+                    (message.occurred_at - EPOCH) // _MICROSECOND,
+                    message.value,
+                    message.session_id,
+                    message.recommendation_id,
+                    message.context_text if raw is msgspec.UNSET else bytes(raw).decode(),
+                )
+            )
         )
-    )
+    return rows
 
 
 def event_id_of(content: bytes) -> str:
@@ -174,19 +188,25 @@ def rejected_message(record: Rejected) -> bytes:
         raise InvalidInput(f"A rejected record cannot be stored: {error}.") from error
 
 
-def rejected_row(partition: str, offset: int, content: bytes) -> RejectedRow:
-    """Raises one of UNREADABLE for a message that is no rejected record."""
-    message = _decode_rejected(content)
-    return RejectedRow(
-        partition,
-        offset,
-        message.rejected_id,
-        message.source,
-        message.record,
-        message.rule,
-        message.reason,
-        to_microseconds(message.rejected_at),
-    )
+def rejected_rows(
+    partitions: Sequence[str], offsets: Sequence[int], contents: Sequence[bytes]
+) -> list[RejectedRow]:
+    """Raises one of UNREADABLE if one of the messages is no rejected record."""
+    return [
+        RejectedRow(
+            partition,
+            offset,
+            message.rejected_id,
+            message.source,
+            message.record,
+            message.rule,
+            message.reason,
+            to_microseconds(message.rejected_at),
+        )
+        for partition, offset, message in zip(
+            partitions, offsets, map(_decode_rejected, contents), strict=True
+        )
+    ]
 
 
 def copied(event: Event, content: bytes, rating_format: str) -> tuple[bytes, Headers]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from itertools import compress
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError
 
@@ -20,7 +21,7 @@ from nextup.adapters.event_log.kafka_messages import UNREADABLE
 from nextup.domain.errors import BackendUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from confluent_kafka import Message
 
@@ -51,11 +52,24 @@ class RecentIds:
         before = self._last.get(name)
         self._last[name] = offset
         self._order.append((offset, name))
-        while self._order[0][0] < offset - 2 * self._window:
-            gone, old = self._order.popleft()
-            if self._last.get(old) == gone:
-                del self._last[old]
+        self._forget(offset)
         return before is not None and before >= offset - self._window
+
+    def repeated(self, offsets: Sequence[int], names: Sequence[str]) -> list[bool]:
+        """`repeats` of several in their order; where nothing is repeated, at one go."""
+        if not names or len(set(names)) < len(names) or not self._last.keys().isdisjoint(names):
+            return list(map(self.repeats, offsets, names))
+        self._last.update(zip(names, offsets, strict=True))
+        self._order.extend(zip(offsets, names, strict=True))
+        self._forget(offsets[-1])
+        return [False] * len(names)
+
+    def _forget(self, newest: int) -> None:
+        order, last, oldest = self._order, self._last, newest - 2 * self._window
+        while order[0][0] < oldest:
+            gone, old = order.popleft()
+            if last[old] == gone:
+                del last[old]
 
     def step_back(self, offset: int, reached: int) -> bool:
         """Forget what lies at the offset and later; False where too little would be left."""
@@ -65,6 +79,14 @@ class RecentIds:
             self._order.pop()
         self._last = {name: at for at, name in self._order}
         return True
+
+
+class _Batch(NamedTuple):
+    """Messages, and where each lies."""
+
+    messages: list[Message]
+    partitions: list[int]
+    offsets: list[int]
 
 
 class Cursor(Generic[Row]):
@@ -104,10 +126,10 @@ class Cursor(Generic[Row]):
         began = dict(self.next)
         if began == wanted:
             return
-        for message in self._messages(wanted, limit=None):
-            partition, offset = _lies(message)
-            if offset < wanted[partition]:
-                self._seen[partition].repeats(offset, self._reader.name_of(message))
+        for batch in self._batches(wanted, limit=None):
+            for message, partition, offset in zip(*batch, strict=True):
+                if offset < wanted[partition]:
+                    self._seen[partition].repeats(offset, self._reader.name_of(message))
         self.next = dict(wanted)
         topic = self._reader.topic
         self._consumer.assign([self._reader.topics.at(topic, p, o) for p, o in wanted.items()])
@@ -116,38 +138,64 @@ class Cursor(Generic[Row]):
         """At most so many rows of what lies before the ends; none only where there are none."""
         rows: list[Row] = []
         while len(rows) < limit and self._remaining(ends):
-            self._take(self._messages(ends, limit - len(rows)), rows)
+            for batch in self._batches(ends, limit - len(rows)):
+                rows += self._fresh(batch)
         return rows
 
-    def _take(self, messages: Iterable[Message], rows: list[Row]) -> None:
-        read, name = self._reader.row, self._reader.name
-        seen = {p: (str(p), recent.repeats) for p, recent in self._seen.items()}
-        for message in messages:
-            offset, content = cast("int", message.offset()), message.value()
-            partition, repeats = seen[cast("int", message.partition())]
-            if content is None:
-                continue  # a tombstone says nothing
-            try:
-                row = read(partition, offset, content)
-            except UNREADABLE as error:
-                repeats(offset, f"{_UNREADABLE}{offset}")
-                self._reader.on_unreadable(message, error)
-                continue
-            if not repeats(offset, name(row)):
-                rows.append(row)
+    def _fresh(self, batch: _Batch) -> list[Row]:
+        """The rows of what was not seen within the window."""
+        _, partitions, offsets = batch
+        rows, names = self._rows(batch)
+        places: dict[int, list[int]] = {partition: [] for partition in self._seen}
+        for at, partition in enumerate(partitions):
+            places[partition].append(at)
+        for partition, chosen in places.items():
+            noted = [offsets[at] for at in chosen], [names[at] for at in chosen]
+            for at in compress(chosen, self._seen[partition].repeated(*noted)):
+                rows[at] = None
+        return [row for row in rows if row is not None]
+
+    def _rows(self, batch: _Batch) -> tuple[list[Row | None], list[str]]:
+        """Rows and names; none of what is unreadable, or a tombstone, which says nothing."""
+        texts = {partition: f"{partition}" for partition in self._seen}
+        reader = self._reader
+        try:
+            rows: list[Row | None] = [
+                *reader.rows(
+                    [texts[partition] for partition in batch.partitions],
+                    batch.offsets,
+                    [cast("bytes", message.value()) for message in batch.messages],
+                )
+            ]
+        except (*UNREADABLE, TypeError):
+            rows = [self._row(*one) for one in zip(*batch, strict=True)]
+        return rows, [
+            f"{_UNREADABLE}{offset}" if row is None else reader.name(row)
+            for row, offset in zip(rows, batch.offsets, strict=True)
+        ]
+
+    def _row(self, message: Message, partition: int, offset: int) -> Row | None:
+        content = message.value()
+        if content is None:
+            return None
+        try:
+            (row,) = self._reader.rows([f"{partition}"], [offset], [content])
+        except UNREADABLE as error:
+            self._reader.on_unreadable(message, error)
+            return None
+        return row
 
     def _remaining(self, ends: Mapping[int, int]) -> int:
         return sum(max(0, ends[partition] - offset) for partition, offset in self.next.items())
 
-    def _messages(self, ends: Mapping[int, int], limit: int | None) -> Iterable[Message]:
-        """The next messages; without a limit, all before the ends."""
+    def _batches(self, ends: Mapping[int, int], limit: int | None) -> Iterator[_Batch]:
+        """The next messages; with a limit those of one look, else all before the ends."""
         deadline = monotonic() + self._reader.client.timeout
         while remaining := self._remaining(ends):
             number = min(remaining, MESSAGES_AT_ONCE if limit is None else limit, MESSAGES_AT_ONCE)
             found = self._consumer.consume(number, timeout=_PATIENCE)
-            for message in found:
-                if self._is_content(message):
-                    yield message
+            if messages := [message for message in found if self._is_content(message)]:
+                yield self._passed(messages)
             if found:
                 deadline = monotonic() + self._reader.client.timeout
                 if limit is not None:
@@ -155,11 +203,18 @@ class Cursor(Generic[Row]):
             elif monotonic() > deadline:
                 raise self._reader.client.explain(None, "cannot be read")
 
+    def _passed(self, messages: list[Message]) -> _Batch:
+        """Move the cursor on behind these."""
+        partitions = [cast("int", message.partition()) for message in messages]
+        offsets = [cast("int", message.offset()) for message in messages]
+        for partition, last in dict(zip(partitions, offsets, strict=True)).items():
+            self.next[partition] = max(self.next[partition], last + 1)
+        return _Batch(messages, partitions, offsets)
+
     def _is_content(self, message: Message) -> bool:
-        """Move on, and tell messages from the driver's remarks."""
+        """Tell messages from the driver's remarks; one of them moves the cursor on."""
         error = message.error()
         if error is None:
-            self.next[message.partition()] = message.offset() + 1  # type: ignore[index,operator]
             return True
         if error.code() == KafkaError._PARTITION_EOF:  # gaps, such as marks of transactions, end
             partition, offset = _lies(message)
@@ -188,17 +243,18 @@ class TopicReader(Generic[Row]):
         topic: str,
         *,
         window: int,
-        row: Callable[[str, int, bytes], Row],
+        rows: Callable[[Sequence[str], Sequence[int], Sequence[bytes]], list[Row]],
         name: Callable[[Row], str],
         name_of: Callable[[bytes], str],
         on_unreadable: Callable[[Message, Exception], None],
     ) -> None:
-        """`row` and `name_of` raise one of UNREADABLE."""
+        """`rows` makes them of partitions, offsets and contents; it raises one of UNREADABLE, as
+        `name_of` does."""
         self.client = client
         self.topics = topics
         self.topic = topic
         self.window = window
-        self.row = row
+        self.rows = rows
         self.name = name
         self.on_unreadable = on_unreadable
         self._name_of = name_of

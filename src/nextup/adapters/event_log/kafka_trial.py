@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from nextup.adapters.event_log.kafka_writing import Outgoing
 from nextup.domain.errors import CorruptData, NextupError
 from nextup.ports.trial import Trial
 
@@ -30,7 +29,7 @@ def trial(event_log: KafkaEventLog) -> Trial:
         brokers = len(event_log.admin.list_topics(timeout=event_log.client.timeout).brokers)
         _make(event_log, topic)
         try:
-            (outcome,) = event_log.writer.write([Outgoing(topic, b"", content)])
+            (outcome,) = event_log.writer.write([(topic, b"", content, None)])
             if isinstance(outcome, NextupError):
                 raise outcome
             message = _read(event_log, topic)

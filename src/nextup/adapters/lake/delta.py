@@ -7,22 +7,14 @@ cannot list such transactions, so a table property keeps the partitions' names.
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import polars as pl
-from deltalake import (
-    CommitProperties,
-    DeltaTable,
-    PostCommitHookProperties,
-    WriterProperties,
-    write_deltalake,
-)
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from nextup.adapters.files.copying import FolderBackup
 from nextup.adapters.lake.delta_errors import in_our_words, translated
 from nextup.adapters.lake.delta_folder import DeltaFolder
 from nextup.adapters.lake.delta_positions import (
@@ -32,6 +24,8 @@ from nextup.adapters.lake.delta_positions import (
     transactions,
     version_at,
 )
+from nextup.adapters.lake.delta_trial import TriedFolder
+from nextup.adapters.lake.delta_upkeep import HOOKS, UNTIL_MAINTAINED, WRITER, adopt, maintain
 from nextup.adapters.lake.frames import conformed, polars_schema, readable, require_values
 from nextup.adapters.lake.streams import BatchStream
 from nextup.domain.errors import Conflict, CorruptData, NotFound
@@ -44,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from deltalake.transaction import AddAction
+
     from nextup.adapters.lake.hdfs_mirror import HdfsMirror
 
     Frame = pl.DataFrame | pl.LazyFrame | Sequence[pl.LazyFrame]
@@ -51,16 +47,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 10  # at a write that others get in the way of
-_LOG_RETENTION: Final = "delta.logRetentionDuration"
-_FILE_RETENTION: Final = "delta.deletedFileRetentionDuration"
-_UNTIL_MAINTAINED: Final = "interval 365 days"  # `maintain` sets what its caller keeps
-_ORPHANS_AFTER_HOURS: Final = 24  # a file without a commit may belong to a write under way
-_FILE_BYTES: Final = 128 * 1024 * 1024  # what compaction aims at
-_WRITER: Final = WriterProperties(compression="ZSTD", max_row_group_size=262_144)
-_HOOKS: Final = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
-class DeltaLake(FolderBackup):
+class DeltaLake(TriedFolder):
     """The lake under one root. Safe to share between threads and processes."""
 
     copied_first = ("_last_checkpoint", "_delta_log")  # commits that come later are not copied
@@ -80,11 +69,9 @@ class DeltaLake(FolderBackup):
     def scan(self, table: Table, as_of: AsOf = None) -> pl.LazyFrame:
         """A lazy frame over one version; what later writes do does not change it."""
         schema = table_schema(table)
-        delta = self._open(table) if as_of is None else self._at(table, as_of)
+        delta = self._seen(table, as_of)
         if delta is None:
             return pl.LazyFrame(schema=polars_schema(schema))
-        if as_of is None:
-            delta = self._whole(table, delta)
         with translated(self._place(table)):
             return readable(pl.scan_delta(self._folder.readable(delta)), schema)
 
@@ -92,6 +79,16 @@ class DeltaLake(FolderBackup):
         """The latest version; None if the table was never written."""
         delta = self._open(table)
         return None if delta is None else delta.version()
+
+    def uri(self, table: Table) -> str:
+        """Where the table's files are: an absolute path, or a URL."""
+        return self._folder.uri(table)
+
+    def files(self, table: Table, as_of: AsOf = None) -> list[str]:
+        """The files of one version, as paths or URLs; none of a table that was not yet written."""
+        delta = self._seen(table, as_of)  # whose `file_uris` would encode spaces
+        names = [] if delta is None else pl.DataFrame(delta.get_add_actions())["path"].to_list()
+        return [f"{self.uri(table)}/{name}" for name in sorted(names)]
 
     def position(self, table: Table, source: str) -> Position:
         """How far `source` has been written into the table; START if never."""
@@ -147,6 +144,30 @@ class DeltaLake(FolderBackup):
                 raise in_our_words(cause, self._place(table)) from error
             raise self.explain(cause, self._place(table)) from error
 
+    def adopt(
+        self,
+        table: Table,
+        files: Sequence[AddAction],
+        *,
+        replacing: bool,
+        source: str = "",
+        position: Position | None = None,
+        after: Position | None = None,
+    ) -> bool:
+        """Make files that somebody wrote into the table's folder its rows, as `append` or
+        `replace` would; returns whether it did, and False where the position was reached."""
+
+        def attempt() -> bool:
+            delta = self._open_or_create(table, source, position or START)
+            if not replacing and not is_ahead(
+                table, stored_position(delta, source), position, after
+            ):
+                return False
+            adopt(delta, table_schema(table), files, _commit(source, position), replacing)
+            return True
+
+        return self._attempts(table, attempt)
+
     def update(self, table: Table, values: Mapping[str, str], where: str) -> int:
         """Set columns to SQL expressions in the rows that match; returns how many."""
 
@@ -155,7 +176,7 @@ class DeltaLake(FolderBackup):
             if delta is None:
                 return 0
             done = delta.update(
-                updates=dict(values), predicate=where, post_commithook_properties=_HOOKS
+                updates=dict(values), predicate=where, post_commithook_properties=HOOKS
             )
             return int(done["num_updated_rows"])
 
@@ -168,7 +189,7 @@ class DeltaLake(FolderBackup):
             delta = self._open(table)
             if delta is None:
                 return 0
-            done = delta.delete(where, post_commithook_properties=_HOOKS)
+            done = delta.delete(where, post_commithook_properties=HOOKS)
             return int(done["num_deleted_rows"])
 
         return self._attempts(table, attempt)
@@ -253,7 +274,7 @@ class DeltaLake(FolderBackup):
         return None
 
     def _existing(self, table: Table, version: int | None) -> DeltaTable:
-        return DeltaTable(self._folder.uri(table), version=version, storage_options=self._options)
+        return self._folder.open(table, version, self._options)
 
     def _open_or_create(self, table: Table, source: str, position: Position) -> DeltaTable:
         delta = self._open(table)
@@ -274,10 +295,7 @@ class DeltaLake(FolderBackup):
                 partition_by=list(schema.partition_by),
                 name=table.value,
                 description=schema.description,
-                configuration={
-                    _LOG_RETENTION: _UNTIL_MAINTAINED,
-                    _FILE_RETENTION: _UNTIL_MAINTAINED,
-                },
+                configuration=UNTIL_MAINTAINED,
                 storage_options=self._options,
             )
 
@@ -289,11 +307,9 @@ class DeltaLake(FolderBackup):
             rows,
             mode=mode,
             schema_mode="merge" if mode == "append" else "overwrite",
-            writer_properties=_WRITER,
-            commit_properties=CommitProperties(
-                app_transactions=transactions(source, position or START)
-            ),
-            post_commithook_properties=_HOOKS,
+            writer_properties=WRITER,
+            commit_properties=_commit(source, position),
+            post_commithook_properties=HOOKS,
         )
         return delta.version()
 
@@ -307,6 +323,13 @@ class DeltaLake(FolderBackup):
                 if last or not isinstance(conflict.__cause__, CommitFailedError):
                     raise
         raise AssertionError("unreachable")
+
+    def _seen(self, table: Table, as_of: AsOf) -> DeltaTable | None:
+        """What a reader is shown, all there."""
+        if as_of is not None:
+            return self._at(table, as_of)
+        delta = self._open(table)
+        return None if delta is None else self._whole(table, delta)
 
     def _at(self, table: Table, as_of: int | datetime) -> DeltaTable | None:
         """An old version, all there; None for a moment when the table was not yet written."""
@@ -359,29 +382,14 @@ class DeltaLake(FolderBackup):
         )
 
     def _maintain(self, table: Table, keep: timedelta) -> None:
-        hours = math.ceil(keep / timedelta(hours=1))
         delta = self._open(table)
-        if delta is None:
-            return
-        kept = f"interval {hours} hours"
-        if delta.metadata().configuration.get(_FILE_RETENTION) != kept:
-            delta.alter.set_table_properties({_LOG_RETENTION: kept, _FILE_RETENTION: kept})
-        delta.optimize.compact(
-            target_size=_FILE_BYTES,
-            max_concurrent_tasks=1,  # memory before speed
-            writer_properties=_WRITER,
-            post_commithook_properties=_HOOKS,
-        )
-        delta.vacuum(
-            retention_hours=hours,
-            dry_run=False,
-            enforce_retention_duration=False,
-            full=hours >= _ORPHANS_AFTER_HOURS,
-            post_commithook_properties=_HOOKS,
-        )
-        delta.create_checkpoint()
-        delta.cleanup_metadata()
-        self._folder.forget_copies(delta)
+        if delta is not None:
+            maintain(delta, keep)
+            self._folder.forget_copies(delta)
+
+
+def _commit(source: str, position: Position | None) -> CommitProperties:
+    return CommitProperties(app_transactions=transactions(source, position or START))
 
 
 def _sorted_parts(frame: Frame, sort_by: Sequence[str]) -> Sequence[pl.LazyFrame]:

@@ -35,6 +35,11 @@ _DRIVER_ERRORS: Final = (
 
 # Drivers hand the operating system's errors on as text: "... (os error 28)" or "Os { code: 28".
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_ELSEWHERE: Final = (
+    "507 Insufficient Storage",
+    "QuotaExceeded",
+    "could only be written to 0 of",
+)
 _FORBIDDEN: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 _ABSENT: Final = (errno.ENOENT,)
 _UNWELCOME: Final = ("403 Forbidden", "necessary privileges", "AccessControlException")
@@ -84,7 +89,8 @@ def in_our_words(error: BaseException, place: str) -> NextupError:
 
 def _of_the_disk(error: BaseException, place: str) -> NextupError | None:
     text = str(error)
-    if _is_system_error(error, text, _FULL):
+    full_there = any(word in text for word in _FULL_ELSEWHERE)
+    if full_there or _is_system_error(error, text, _FULL):
         return StorageFull(
             f"No space is left to write {place}; nothing was changed.",
             cure="Free some space, or `nextup lake maintain --keep-days 1`, and run it again.",

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import polars as pl
+from deltalake import DeltaTable
 
 from nextup.adapters.lake.delta_errors import in_our_words, translated
 from nextup.domain.errors import CorruptData, NextupError
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
-
     from nextup.adapters.lake.hdfs_mirror import HdfsMirror
     from nextup.domain.tables import Table
 
 _LOG: Final = "_delta_log"
+
+
+class LocalTable(DeltaTable):
+    """A table on a local disk, which Polars finds: it takes the files' paths as they are, and
+    delta-rs writes a space in them as in a URL."""
+
+    def file_uris(self, *chosen: Any, **named: Any) -> list[str]:
+        """As paths."""
+        return [unquote(uri) for uri in super().file_uris(*chosen, **named)]
 
 
 class DeltaFolder:
@@ -36,11 +45,28 @@ class DeltaFolder:
         layer, _, name = table.value.partition(".")
         return f"{self._root}/{self._prefix}{layer}/{name}"
 
+    @property
+    def root(self) -> str:
+        """Where the layers lie."""
+        return self._root
+
+    def make_root(self) -> None:
+        """Create the root where that is needed."""
+        if self.local is not None:
+            self.local.mkdir(parents=True, exist_ok=True)
+
     def make(self, table: Table) -> None:
         """Create the folder where that is needed; an object store needs none."""
         if self.local is not None:
             with translated(f"The lake in {self._root}"):
                 Path(self.uri(table)).mkdir(parents=True, exist_ok=True)
+
+    def open(
+        self, table: Table, version: int | None, options: dict[str, str] | None
+    ) -> DeltaTable:
+        """The table at a version; None: the latest. Raises what delta-rs raises."""
+        kind = LocalTable if self.local is not None else DeltaTable
+        return kind(self.uri(table), version=version, storage_options=options)
 
     def readable(self, delta: DeltaTable) -> DeltaTable:
         """The table where Polars can read it."""

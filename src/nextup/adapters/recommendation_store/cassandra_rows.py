@@ -81,6 +81,10 @@ class CassandraRowStore:
     def write(self, generation: str, lists: Iterable[PublishedList]) -> int:
         """Replace these persons' lists, each by itself. Raises InvalidInput for an id that is no
         whole number."""
+        return self.put(lists)
+
+    def put(self, lists: Iterable[PublishedList]) -> int:
+        """As in the port."""
         written = 0
         rest = iter(lists)
         self._described.clear()

@@ -48,6 +48,10 @@ class MongoDocumentStore:
     def write(self, generation: str, lists: Iterable[PublishedList]) -> int:
         """Replace these persons' lists, each by itself. Raises InvalidInput for an id that is no
         whole number."""
+        return self.put(lists)
+
+    def put(self, lists: Iterable[PublishedList]) -> int:
+        """As in the port."""
         with self._database.at_the_wall():
             self._lists.create_index(self._user, unique=True)
         written = 0

@@ -50,6 +50,10 @@ class RedisListStore:
 
     def write(self, generation: str, lists: Iterable[PublishedList]) -> int:
         """Replace these persons' lists, each by itself."""
+        return self.put(lists)
+
+    def put(self, lists: Iterable[PublishedList]) -> int:
+        """As in the port."""
         written = 0
         rest = iter(lists)
         while batch := list(islice(rest, LISTS_PER_TRIP)):

@@ -5,7 +5,19 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, func, select, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from nextup.adapters.recommendation_store.packing import ListPacker, in_service, never_written
 from nextup.adapters.sql import Id
@@ -58,6 +70,12 @@ class SqlRecommendationStore(SqlBackup, SqlTrial):
             index_elements=[self._lists.c.generation, self._lists.c[USER_ID]],
             set_={"items": upsert.excluded["items"]},
         )
+        self._find = database.driver_sql(
+            select(self._lists.c["items"])
+            .join(self._service, self._service.c.generation == self._lists.c.generation)
+            .where(self._service.c.slot == literal_column(f"{_SLOT}"))
+            .where(self._lists.c[USER_ID] == bindparam(USER_ID))
+        )
         self._in_service = select(self._service.c.generation).where(self._service.c.slot == _SLOT)
 
     def write(self, generation: str, lists: Iterable[PublishedList]) -> int:
@@ -108,13 +126,8 @@ class SqlRecommendationStore(SqlBackup, SqlTrial):
 
     def read(self, user_id: str) -> PublishedList | None:
         """The person's list in the generation in service, found by one query."""
-        query = (
-            select(self._lists.c["items"])
-            .join(self._service, self._service.c.generation == self._lists.c.generation)
-            .where(self._service.c.slot == _SLOT, self._lists.c[USER_ID] == user_id)
-        )
         with self._database.ask() as connection:
-            packed = connection.execute(query).scalar()
+            packed = connection.exec_driver_sql(self._find, (user_id,)).scalar()
         return None if packed is None else self._packer.unpack(user_id, packed)
 
     def count(self, generation: str) -> int:
