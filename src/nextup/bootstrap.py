@@ -6,7 +6,9 @@ and all are closed together. An adapter is imported only when its URL names it.
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlsplit
@@ -15,7 +17,8 @@ from nextup.adapters import opening
 from nextup.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from nextup.adapters.sql_schema import Schema
@@ -96,6 +99,13 @@ class Platform(AbstractContextManager["Platform"]):
     def _describe(self, item_ids: Collection[str]) -> Mapping[str, Item]:
         return self.catalog.items(item_ids)
 
+    @property
+    def store_opener(self) -> StoreOpener | None:
+        """What opens the recommendation store in other processes, on other machines; None for a
+        store that only this machine can reach."""
+        scheme = _scheme(str(self.settings.recommendation_store_url))
+        return None if scheme in {"memory", "sqlite"} else StoreOpener.of(self.settings)
+
     @cached_property
     def online_state(self) -> OnlineState:
         """Live histories, served lists and counters."""
@@ -152,6 +162,33 @@ class Platform(AbstractContextManager["Platform"]):
         return adapter
 
 
+@dataclass(frozen=True, slots=True)
+class StoreOpener:
+    """Opens the recommendation store wherever it is sent to, by the settings it was made of.
+
+    Whoever calls it closes the store. `describe` tells how items are called, to stores that ask.
+    """
+
+    fields: Mapping[str, Any] = field(repr=False)  # URLs may hold secrets
+
+    @classmethod
+    def of(cls, settings: Settings) -> StoreOpener:
+        """By value: the settings of a file are of a class that only this process knows."""
+        return cls(dict(settings))
+
+    def __call__(
+        self, describe: Callable[[Collection[str]], Mapping[str, Item]]
+    ) -> RecommendationStore:
+        """The store, open."""
+        from nextup.settings import Settings
+
+        settings = Settings.model_construct(**self.fields)
+        asks = str(settings.recommendation_store_url).startswith("cassandra:")
+        named = {"describe": describe} if asks else {}
+        opened: RecommendationStore = open_adapter("recommendation_store", settings, **named)
+        return opened
+
+
 def open_platform(settings: Settings) -> Platform:
     """The platform that the settings describe; close it, or use it as a context manager."""
     return Platform(settings)
@@ -165,21 +202,39 @@ def sql_schemas(settings: Settings) -> Iterator[Schema]:
     return schemas(settings, opening.prefix_of(settings))
 
 
+def spark_connectors(settings: Settings) -> Sequence[Path]:
+    """The jars that Spark needs beside its own; fetched now where they are not there yet."""
+    from nextup.adapters.engine.spark_connectors import connector_jars
+
+    return connector_jars(settings.spark.connectors)
+
+
 def open_adapter(port: str, settings: Settings, **options: Any) -> Any:
     """One backend by itself, which the caller closes: chosen by the scheme of its URL.
 
     `options` are arguments of the adapter that no setting names. `postgresql+psycopg` counts as
-    `postgresql`.
+    `postgresql`, and two masters of Spark are named without a scheme: `local[4]`, `yarn`.
     """
     url = str(getattr(settings, f"{port}_url"))
     adapters = ADAPTERS[port]
-    scheme = urlsplit(url).scheme.split("+")[0] if "://" in url else ""
+    scheme = _scheme(url)
     if scheme not in adapters:
-        known = ", ".join(f"{name}://" for name in adapters)
+        known = ", ".join(name if name in MASTERS else f"{name}://" for name in adapters)
         what = f"no backend answers to '{scheme}://'" if scheme else "it begins with no scheme"
         raise ConfigurationError(f"{port}_url: {what}.", cure=f"Known: {known}.")
     return adapters[scheme](settings, url, **options)
 
+
+def _scheme(url: str) -> str:
+    """What chooses the adapter; empty where there is none."""
+    if "://" in url:
+        return urlsplit(url).scheme.split("+")[0]
+    master = re.sub(r"\[.+\]$", "[*]", url)
+    return master if master in MASTERS else ""
+
+
+MASTERS: Final = ("local[*]", "yarn")
+"""Engines whose URLs have no scheme."""
 
 ADAPTERS: Final[Mapping[str, Mapping[str, Callable[..., Closable]]]] = {
     "event_log": {
@@ -214,7 +269,14 @@ ADAPTERS: Final[Mapping[str, Mapping[str, Callable[..., Closable]]]] = {
         "sqlite": opening.on_sql("control.sql", "SqlControl"),
         "postgresql": opening.on_sql("control.sql", "SqlControl"),
     },
-    "engine": {"local": opening.local_engine},
-    "tracker": {"null": opening.null_tracker},
+    "engine": {
+        "local": opening.local_engine,
+        "local[*]": opening.spark_engine,
+        "spark": opening.spark_engine,
+        "yarn": opening.spark_engine,
+        "k8s": opening.spark_engine,
+        "sc": opening.spark_engine,
+    },
+    "tracker": {"mlflow": opening.mlflow_tracker, "null": opening.null_tracker},
 }
 """By port and scheme: what opens the backend."""

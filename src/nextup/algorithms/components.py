@@ -35,6 +35,21 @@ class Neighbours(NamedTuple):
     scores: NDArray[np.float32]  # (n,)
 
 
+class Factoring(NamedTuple):
+    """Over person vectors x, item vectors y and touches of value v, to be minimised is
+
+    sum_touched (v - x'y)^2 + L2 where `alpha` is None, else
+    sum_touched (1 + alpha v) (1 - x'y)^2 + sum_untouched (x'y)^2 + L2, and each row's L2 weight is
+    `regularization` times its number of touches.
+    """
+
+    values: NDArray[np.float32]  # (nnz,) of each touch of the interactions
+    factors: int
+    iterations: int
+    regularization: float
+    alpha: float | None = None
+
+
 class Fitted(Protocol):
     """A trained model. Immutable and safe to share between threads.
 
@@ -78,6 +93,22 @@ class Component(Protocol):
     ) -> Fitted:
         """Train. The same input and seed give the same model; a component that has no use for
         the seed or for a warm start ignores it."""
+        ...
+
+
+@runtime_checkable
+class LearnsElsewhere(Protocol):
+    """An alternating least squares that another's can stand in for: it says what shall be
+    minimised, and makes the fitted model of the items' vectors that come back."""
+
+    name: ClassVar[str]
+
+    def asks(self, interactions: Interactions) -> Factoring:
+        """The nearest problem in the other's words. Raises InvalidInput without any touch."""
+        ...
+
+    def answered(self, interactions: Interactions, item_vectors: NDArray[np.float32]) -> Fitted:
+        """The model of these vectors, (n_items, factors); an item nobody touched has zeros."""
         ...
 
 

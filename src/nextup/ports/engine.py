@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-from nextup.domain.events import Position
+from nextup.domain.events import Position, Rejected
 from nextup.domain.tables import Table
 from nextup.ports.lake import AsOf
 
 if TYPE_CHECKING:
+    import threading
+
     import narwhals as nw
     import numpy as np
 
+    Block = Mapping[str, np.ndarray[Any, Any]]
+    """Rows as columns in memory, as `Engine.arrays` gives them."""
+    Blocks = Iterator[Block]
+    """One after the other."""
     Column = Sequence[Any] | np.ndarray[Any, Any]
     Frames = nw.LazyFrame[Any] | Sequence[nw.LazyFrame[Any]]
     """One frame, or several whose rows follow each other."""
@@ -89,3 +95,127 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Factorization(NamedTuple):
+    """What `SupportsFactorization` solves: touch t is (users[t], items[t]) and has values[t]."""
+
+    users: np.ndarray[Any, Any]  # (nnz,) int32
+    items: np.ndarray[Any, Any]  # (nnz,) int32
+    values: np.ndarray[Any, Any]  # (nnz,) float32
+    factors: int
+    iterations: int
+    regularization: float  # L2 weight per touch of a row
+    alpha: float | None  # what a value of 1 adds to a touch's confidence of 1; None: explicit
+
+
+@runtime_checkable
+class SupportsFactorization(Protocol):
+    """Trains factor models by itself, on as many machines as it has."""
+
+    def factorize(
+        self, problem: Factorization, seed: int
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Alternating least squares; the items that were touched, (n,), and their vectors,
+        (n, factors) float32. The same problem and seed give the same but for rounding."""
+        ...
+
+
+@runtime_checkable
+class SupportsBlocks(Protocol):
+    """Runs Python where the rows are, on blocks that fit in memory.
+
+    `work` gets the blocks of one part of the rows, one after the other: all rows with one value
+    of the text column `by` are in one block, and its values ascend. It is sent to other
+    processes, and a part that failed is done again from its beginning, maybe beside the first
+    attempt: what it does outside must bear to be done twice.
+    """
+
+    def map_blocks(
+        self,
+        frame: nw.LazyFrame[Any],
+        by: str,
+        work: Callable[[Blocks], Iterable[Mapping[str, Column]]],
+        table: Table,
+    ) -> nw.LazyFrame[Any]:
+        """A frame with the table's columns of what `work` gives; it runs each time it is read."""
+        ...
+
+    def sum_blocks(
+        self,
+        frame: nw.LazyFrame[Any],
+        by: str,
+        work: Callable[[Blocks], Mapping[str, int]],
+    ) -> dict[str, int]:
+        """Run `work` once for each part, now, and add up what it counted. Raises what it raised,
+        translated, where a part fails again and again."""
+        ...
+
+
+class Stream(Protocol):
+    """Work that goes on by itself. Safe to share between threads."""
+
+    rows: int  # that counted so far
+
+    def check(self) -> bool:
+        """Whether it is still at work. Raises what has ended it."""
+        ...
+
+    def wait(self, stop: threading.Event | None = None) -> int:
+        """Until all is done that was there when it began, or `stop` is set; returns how many rows
+        counted. Raises what has ended it."""
+        ...
+
+    def close(self) -> None:
+        """End it between two batches. Closing twice does nothing."""
+        ...
+
+
+@runtime_checkable
+class SupportsStreams(Protocol):
+    """Follows the topics of a log by itself, on as many machines as it has.
+
+    With `every_seconds` a stream begins a batch so often, until it is closed; with None it ends
+    when all that there was is done. Raises ConfigurationError where the log has no topics.
+    """
+
+    def stream_to_lake(
+        self,
+        table: Table,
+        *,
+        source: str,
+        reject: Callable[[Sequence[Rejected]], object],
+        every_seconds: float | None,
+    ) -> Stream:
+        """Bring the log's events, or its rejected records, into their table of bronze, each
+        exactly once, from where the table stands. `reject` keeps what is no event; it may be told
+        of the same record twice."""
+        ...
+
+    def stream_people(
+        self,
+        name: str,
+        work: Callable[[Iterator[Block]], Mapping[str, int]],
+        *,
+        before: Callable[[], object],
+        every_seconds: float | None,
+    ) -> Stream:
+        """For each batch of events: `before` here, then `work` where the engine works, on blocks
+        of the people in them, as in `SupportsBlocks.sum_blocks`. From the log's beginning where
+        this name never did anything; a batch that failed is done again."""
+        ...
+
+
+@runtime_checkable
+class ReadsDatabases(Protocol):
+    """Reads another program's SQL database over several connections at once."""
+
+    def read_query(self, url: str, query: str, *, split_by: str, parts: int) -> nw.LazyFrame[Any]:
+        """The query's rows, read in as many ranges of its whole-number column `split_by`. Raises
+        BackendUnavailable, or InvalidInput for a query that the database refuses."""
+        ...
+
+    def divided(self, frame: nw.LazyFrame[Any], by: str, parts: int) -> Iterator[Block]:
+        """The rows in so many parts, one after the other in memory: by the text column `by`, so
+        that equal rows are divided in the same way each time. The frame is computed once."""
+        ...

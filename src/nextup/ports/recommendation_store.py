@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nextup.domain.recommendations import PublishedList
 
@@ -48,4 +48,14 @@ class RecommendationStore(Protocol):
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""
+        ...
+
+
+@runtime_checkable
+class ReplacesByPerson(Protocol):
+    """A store without generations: each person's list is replaced by itself."""
+
+    def put(self, lists: Iterable[PublishedList]) -> int:
+        """Put these lists in the place of the old ones; each counts at once, whole. Returns how
+        many. Raises InvalidInput for an id that the store cannot hold."""
         ...

@@ -1,7 +1,9 @@
 """From single events to what models learn from. Narwhals expressions: one text, two engines.
 
 Sums of fractions are made in whole units (see `domain.weighing.UNIT`): an engine may add rows in
-any order, and the result must not show it.
+any order, and the result must not show it. For the same reason fading is made of sums and products,
+which all engines round alike: of `exp` each has its own, and what is divided by a constant may be
+multiplied by its inverse.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 PAIR: Final = (USER_ID, ITEM_ID)
 _FADING: Final = "fading"
+_HALVED: Final = "halved"
 _UNITS: Final = "units"
 _VERDICT: Final = "verdict"
 _RETRACTED: Final = "retracted_at"
@@ -55,7 +58,7 @@ def user_item(events: Frame, weighing: Weighing, as_of: datetime) -> Frame:
     Pairs with impressions only have no row. Events after `as_of` count as of then.
     """
     acts = _standing(events).filter(nw.col(TYPE) != EventType.IMPRESSION.value)
-    faded = acts.with_columns(_fading(acts, weighing.half_life_seconds, as_of).alias(_FADING))
+    faded = _fading(acts, weighing.half_life_seconds, as_of)
     pairs = faded.group_by(*PAIR).agg(
         nw.len().alias(TOUCHES),
         nw.col(OCCURRED_AT).min().alias(FIRST_AT),
@@ -121,7 +124,7 @@ def trending(
     events = _standing(events)
     age = _age_seconds(events, as_of)
     recent = events.filter(age >= 0, age < days * 86_400.0, _is_touch())
-    faded = recent.with_columns(_fading(recent, half_life_seconds, as_of).alias(_FADING))
+    faded = _fading(recent, half_life_seconds, as_of)
     scored = faded.with_columns(_whole_units(_weight(weighing) * nw.col(_FADING)).alias(_UNITS))
     people = scored.group_by(*PAIR).agg(nw.col(_UNITS).sum())
     items = people.group_by(ITEM_ID).agg(
@@ -161,12 +164,12 @@ def _units_of(kind: str) -> nw.Expr:
 
 
 def _whole_units(amount: nw.Expr) -> nw.Expr:
-    return (amount / UNIT).round(0).cast(nw.Int64)
+    return (amount * _UNITS_IN_1 + 0.5).floor().cast(nw.Int64)  # a half goes up in each engine
 
 
 def _liking(column: str, weighing: Weighing) -> nw.Expr:
     """0 for a neutral rating or a lower one, 1 for the highest; 0 where there is no value."""
-    share = (nw.col(column) - weighing.neutral_rating) / weighing.rating_span
+    share = (nw.col(column) - weighing.neutral_rating) * (1.0 / weighing.rating_span)
     return share.fill_null(0.0).clip(0.0, 1.0)
 
 
@@ -182,19 +185,36 @@ def _weight(weighing: Weighing) -> nw.Expr:
     return weight
 
 
-def _fading(events: Frame, half_life_seconds: float, as_of: datetime) -> nw.Expr:
-    """What each event still counts, 1 when new."""
+def _fading(events: Frame, half_life_seconds: float, as_of: datetime) -> Frame:
+    """The events with what each still counts, 1 when new."""
     if half_life_seconds <= 0:
-        return nw.lit(1.0)
-    age = _age_seconds(events, as_of).clip(0.0, None)
-    return (age * (-_LN2 / half_life_seconds)).exp()
+        return events.with_columns(nw.lit(1.0).alias(_FADING))
+    age = _age_seconds(events, as_of) * (1.0 / half_life_seconds)
+    aged = events.with_columns(age.clip(0.0, _FADED).alias(_FADING))  # in half-lives
+    halved = aged.with_columns(nw.col(_FADING).floor().cast(nw.Float64).alias(_HALVED))
+    rest = halved.with_columns(((nw.col(_FADING) - nw.col(_HALVED)) * _LN2).alias(_FADING))
+    fading = _exp_of_minus(_FADING) * nw.lit(0.5) ** nw.col(_HALVED)  # a power of 2 is exact
+    return rest.with_columns(fading.alias(_FADING)).drop(_HALVED)
+
+
+def _exp_of_minus(column: str) -> nw.Expr:
+    """exp(-x) for 0 <= x < 0.7, by Taylor to the last digit of a float."""
+    power = nw.lit(1.0)
+    for n in range(_TERMS, 0, -1):
+        power = 1.0 - nw.col(column) * (1.0 / n) * power
+    return power
 
 
 def _age_seconds(events: Frame, as_of: datetime) -> nw.Expr:
-    now = to_microseconds(as_of) / 1e6
-    if events.implementation.is_spark_like():
-        return now - nw.col(OCCURRED_AT).cast(nw.Float64)  # Spark casts times to seconds
-    return now - nw.col(OCCURRED_AT).dt.timestamp("us") / 1e6
+    """Of whole microseconds, so that it is the same everywhere."""
+    if events.implementation.is_spark_like():  # it casts times to seconds
+        at = (nw.col(OCCURRED_AT).cast(nw.Float64) * 1e6 + 0.5).floor().cast(nw.Int64)
+    else:
+        at = nw.col(OCCURRED_AT).dt.timestamp("us")
+    return (to_microseconds(as_of) - at).cast(nw.Float64) * 1e-6
 
 
+_UNITS_IN_1: Final = 1e9
 _LN2: Final = 0.6931471805599453
+_TERMS: Final = 17
+_FADED: Final = 100.0  # half-lives; half of them leave far less than a unit

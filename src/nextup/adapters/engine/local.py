@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import narwhals as nw
-import numpy as np
 import polars as pl
 
+from nextup.adapters.engine.columns import Codebook, array_of, frame_of
 from nextup.adapters.lake.delta_errors import in_our_words
 from nextup.adapters.lake.frames import polars_schema
 from nextup.ports.engine import Coded
@@ -17,6 +17,8 @@ from nextup.schemas.table_schemas import table_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
 
     from nextup.domain.events import Position
     from nextup.domain.tables import Table
@@ -49,15 +51,7 @@ class LocalEngine:
 
     def rows(self, table: Table, rows: Sequence[Sequence[Any]]) -> nw.LazyFrame[Any]:
         """A frame of plain rows; integers stand for times and, since the epoch, for days."""
-        schema = polars_schema(table_schema(table))
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-        frame = pl.DataFrame(
-            [
-                _series(name, values, dtype)
-                for (name, dtype), values in zip(schema.items(), columns, strict=True)
-            ]
-        )
-        return nw.from_native(frame.lazy())
+        return nw.from_native(frame_of(rows, polars_schema(table_schema(table))).lazy())
 
     def frame(self, columns: Mapping[str, Column]) -> nw.LazyFrame[Any]:
         """A small frame of plain columns."""
@@ -110,19 +104,19 @@ class LocalEngine:
 
     def arrays(self, frame: nw.LazyFrame[Any]) -> dict[str, np.ndarray[Any, Any]]:
         """The frame's columns in memory."""
-        return {column.name: _array(column) for column in self._collect(_native(frame))}
+        return {column.name: array_of(column) for column in self._collect(_native(frame))}
 
     def coded(self, frame: nw.LazyFrame[Any], *columns: str) -> Coded:
         """The plan runs once, and its text is gone batch by batch."""
         native = _native(frame)
-        codebooks = {name: _Codebook(name) for name in columns}
+        codebooks = {name: Codebook(name) for name in columns}
         batches = [native.collect_schema().to_frame().with_columns(pl.col(columns).cast(pl.Int32))]
         with self._explained():
             batches.extend(
                 batch.with_columns(book.coded(batch) for book in codebooks.values())
                 for batch in native.collect_batches(engine="streaming")
             )
-        arrays = {column.name: _array(column) for column in pl.concat(batches)}
+        arrays = {column.name: array_of(column) for column in pl.concat(batches)}
         values = {}
         for name, book in codebooks.items():
             arrays[name], values[name] = book.ascending(arrays[name])
@@ -154,28 +148,6 @@ class ExplainsErrors(Protocol):
         ...
 
 
-class _Codebook:
-    """Numbers texts in the order in which they come."""
-
-    def __init__(self, column: str) -> None:
-        self._column = column
-        self._codes: dict[str, int] = {}
-
-    def coded(self, batch: pl.DataFrame) -> pl.Series:
-        texts = batch[self._column]
-        distinct = texts.unique().drop_nulls()
-        numbers = [self._codes.setdefault(text, len(self._codes)) for text in distinct]
-        return texts.replace_strict(distinct, numbers, default=None, return_dtype=pl.Int32)
-
-    def ascending(self, codes: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
-        """The codes as ranks, and the texts by rank."""
-        texts = pl.Series(self._column, list(self._codes), pl.String)
-        order = texts.arg_sort()
-        rank = np.empty(len(order), np.int32)
-        rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
-        return rank[codes], texts.gather(order).to_numpy().astype(object)
-
-
 def _native(frame: nw.LazyFrame[Any]) -> pl.LazyFrame:
     native = frame.to_native()
     assert isinstance(native, pl.LazyFrame)
@@ -204,34 +176,6 @@ def _is_numeric(dtype: pl.DataType) -> bool:
     return inner.is_numeric()
 
 
-def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
-    if isinstance(dtype, (pl.Datetime, pl.Date)) and _are_integers(values):
-        physical = pl.Int32 if isinstance(dtype, pl.Date) else pl.Int64
-        return pl.Series(name, values, physical).cast(dtype)
-    return pl.Series(name, values, dtype)
-
-
-def _are_integers(values: Sequence[Any]) -> bool:
-    first = next((value for value in values if value is not None), None)
-    return isinstance(first, int)
-
-
 def _between(by: str, first: Any, after: Any) -> pl.Expr:
     above = pl.lit(value=True) if first is None else pl.col(by) >= first
     return above if after is None else above & (pl.col(by) < after)
-
-
-def _array(column: pl.Series) -> np.ndarray[Any, Any]:
-    if isinstance(column.dtype, (pl.Datetime, pl.Date)):
-        column = column.to_physical().cast(pl.Int64)
-    if column.dtype == pl.String:
-        return _shared_text(column)
-    return column.to_numpy()
-
-
-def _shared_text(column: pl.Series) -> np.ndarray[Any, Any]:
-    """Text as objects; equal texts are one object, so that a million rows cost pointers."""
-    distinct = column.unique().drop_nulls()
-    codes = column.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64)
-    texts = np.array([*distinct, None], object)
-    return np.asarray(texts[codes.fill_null(len(distinct)).to_numpy()])

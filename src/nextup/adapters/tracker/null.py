@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from nextup.ports.tracker import Training
 
 
 class NullTracker:
     """Records nothing."""
 
-    def record(
-        self, run_name: str, settings: Mapping[str, Any], metrics: Mapping[str, float], folder: Path
-    ) -> None:
+    def record(self, training: Training) -> None:
         """Do nothing."""
+
+    def point(self, alias: str, model_id: str | None) -> None:
+        """Do nothing."""
+
+    def pointed(self, alias: str) -> str | None:
+        """No alias means anything here."""
+        return None
 
     def close(self) -> None:
         """Do nothing."""

@@ -31,7 +31,7 @@ _LONGEST_GAP_SECONDS = 15 * 60.0  # between two events of one session
 _QUIET_SECONDS = 30 * 60.0  # at least this long between two sessions of one person
 
 # Relative arrivals: asleep, a bump at lunch, the peak at nine in the evening; fuller weekends.
-_BY_HOUR = (6, 4, 2, 1, 1, 1, 2, 4, 6, 7, 8, 9, 12, 11, 9, 9, 10, 13, 18, 24, 28, 30, 24, 14)
+BY_HOUR = (6, 4, 2, 1, 1, 1, 2, 4, 6, 7, 8, 9, 12, 11, 9, 9, 10, 13, 18, 24, 28, 30, 24, 14)
 _BY_WEEKDAY = (0.9, 0.85, 0.9, 0.95, 1.15, 1.4, 1.3)  # Monday first
 
 SHOWCASE = {  # people that every audience has, with one taste that never changes
@@ -135,7 +135,7 @@ def draw_sessions(
     hours = np.arange(int(np.ceil(config.days * 24)))
     since_epoch = starts_at / 1e6 / HOUR_SECONDS + hours
     weekday = (since_epoch // 24 + 3).astype(np.int64) % 7  # the epoch was a Thursday
-    busy = np.array(_BY_HOUR)[since_epoch.astype(np.int64) % 24] * np.array(_BY_WEEKDAY)[weekday]
+    busy = np.array(BY_HOUR)[since_epoch.astype(np.int64) % 24] * np.array(_BY_WEEKDAY)[weekday]
     edges = np.minimum(np.r_[hours, hours[-1] + 1] * HOUR_SECONDS, config.days * DAY_SECONDS)
     arrived = np.r_[0, np.cumsum(busy * np.diff(edges))]  # arrivals up to each edge
 
@@ -287,8 +287,8 @@ def draw_reactions(
     affinity = np.minimum(np.einsum("vt,vt->v", wanted, match.T[visits.item]), 1)
     pleasure = affinity + 0.12 * rng.standard_normal(n)  # no two people like quite the same
 
-    clicks = rng.random(n) < _sigmoid(-2.3 + 4.2 * pleasure)
-    likes = clicks & ~visits.repeated & (rng.random(n) < _sigmoid(-3.4 + 4.2 * pleasure))
+    clicks = rng.random(n) < click_chance(pleasure)
+    likes = clicks & ~visits.repeated & (rng.random(n) < like_chance(pleasure))
     rates = clicks & ~visits.repeated & (rng.random(n) < config.rating_share)
     dismisses = ~clicks & ~visits.repeated & (rng.random(n) < 0.15 * (1 - affinity))
     happened = np.stack([np.ones(n, np.bool_), clicks, likes, rates, dismisses], axis=1)
@@ -306,6 +306,16 @@ def draw_reactions(
     delay = np.stack([np.zeros(n), click, like, rating, dismiss], axis=1)
     gap = np.minimum(2 + rng.exponential(np.where(clicks, 120, 25)), _LONGEST_GAP_SECONDS)
     return Outcomes(happened, delay, stars, gap)
+
+
+def click_chance(pleasure: Floats) -> Floats:
+    """How likely something that was looked at is chosen."""
+    return _sigmoid(-2.3 + 4.2 * pleasure)
+
+
+def like_chance(pleasure: Floats) -> Floats:
+    """How likely something that was chosen is liked."""
+    return _sigmoid(-3.4 + 4.2 * pleasure)
 
 
 def _sigmoid(values: Floats) -> Floats:

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from nextup.algorithms.audience.behaviour import Floats, Ints, Outcomes, Sessions, Visits
+    from nextup.algorithms.audience.behaviour import Crowd, Floats, Ints, Outcomes, Sessions, Visits
     from nextup.domain.items import Item
 
 
-__all__ = ["SHOWCASE", "Audience", "AudienceConfig", "Truth", "simulate"]
+__all__ = ["SHOWCASE", "Audience", "AudienceConfig", "Truth", "simulate", "truth_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +122,34 @@ def simulate(
     config = config or AudienceConfig()
     _check(items, config, ends_at, seed)
     rng = np.random.default_rng(seed)
-    end = to_microseconds(ends_at)
-    start = end - round(config.days * DAY_SECONDS * 1e6)
-
     crowd = draw_crowd(rng, config)
-    truth = Truth(
+    truth = _truth(items, config, crowd, ends_at)
+    sessions = draw_sessions(rng, config, crowd, truth.starts_at)
+    visits = draw_visits(rng, config, items, truth.match, sessions)
+    outcomes = draw_reactions(rng, config, truth.match, sessions, visits)
+    return _unfold(config, truth, sessions, visits, outcomes, seed)
+
+
+def truth_of(
+    items: Sequence[Item], config: AudienceConfig, *, ends_at: datetime, seed: int
+) -> Truth:
+    """What the people of `simulate` with the same arguments really want, without their events."""
+    _check(items, config, ends_at, seed)
+    return _truth(items, config, draw_crowd(np.random.default_rng(seed), config), ends_at)
+
+
+def _truth(items: Sequence[Item], config: AudienceConfig, crowd: Crowd, ends_at: datetime) -> Truth:
+    end = to_microseconds(ends_at)
+    return Truth(
         tuple(taste.name for taste in TASTES),
         crowd.ids,
         tuple(item.item_id for item in items),
         crowd.start,
         crowd.end,
         matches(TASTES, items),
-        start,
+        end - round(config.days * DAY_SECONDS * 1e6),
         end,
     )
-    sessions = draw_sessions(rng, config, crowd, start)
-    visits = draw_visits(rng, config, items, truth.match, sessions)
-    outcomes = draw_reactions(rng, config, truth.match, sessions, visits)
-    return _unfold(config, truth, sessions, visits, outcomes, seed)
 
 
 def _check(items: Sequence[Item], config: AudienceConfig, ends_at: datetime, seed: int) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nextup.algorithms import native
+from nextup.algorithms.components import Factoring
 from nextup.algorithms.inputs import check_not_negative, check_positive, require_touches
 from nextup.algorithms.models.factor_model import FactorModel, Objective
 
@@ -33,6 +34,7 @@ WARM_UP_SHARE = 4  # the first epochs see every fourth person
 MANY_TOUCHES = 200_000  # below this an epoch is too cheap to be worth a warm-up or rounding
 FEW_STEPS = 4  # so many leave more undone than the rounding of the other side's vectors does
 START_SCALE = 0.1  # of a random item vector's length
+LEAST_UNOBSERVED = 1e-3  # where another's ALS divides by it: a touch counts 1000 times more
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,32 @@ class ImplicitALS:
             alternation.users if self.keep_users else None,
             self.threads,
         )
+
+    def asks(self, interactions: Interactions) -> Factoring:
+        """Hu, Koren and Volinsky's problem over the unobserved pairs' weight, whose L2 weight by
+        touches is in the mean that of this objective."""
+        require_touches(interactions)
+        weights = interactions.weights.astype(np.float64)
+        objective, n_items = self._objective, interactions.n_items
+        unobserved = max(self.unobserved_weight, LEAST_UNOBSERVED)
+        per_touch = 1.0
+        sides = ((interactions.users(), n_items), (interactions.items, interactions.n_users))
+        for rows, others in sides:
+            touches = np.bincount(rows)
+            sums = np.bincount(rows, weights=weights).astype(np.float64)
+            ridges = objective.ridges(sums, others)
+            per_touch *= float(ridges[touches > 0].sum(dtype=np.float64) / touches.sum())
+        return Factoring(
+            interactions.weights,
+            self.factors,
+            self.iterations,
+            float(np.sqrt(per_touch)) / unobserved,  # scaling one side up, the other down is free
+            1.0 / unobserved,
+        )
+
+    def answered(self, interactions: Interactions, item_vectors: Floats) -> FactorModel:
+        """The model of these vectors; people are folded into it by this objective."""
+        return FactorModel.of_items(item_vectors, self._objective, threads=self.threads)
 
     @property
     def _objective(self) -> Objective:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 import numpy as np
 
 from nextup.algorithms import native
-from nextup.algorithms.components import Ranking
+from nextup.algorithms.components import Factoring, Ranking
 from nextup.algorithms.inputs import (
     check_history,
     check_items,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 START_SCALE = 0.1  # of a random item vector's length
+BIAS_TOUCHES = 5.0  # stars of the mean that a row's bias is drawn to it by
 EXACT_STEPS = 200
 EXACT_TOLERANCE = 1e-6
 
@@ -83,9 +84,30 @@ class ExplicitALS:
             self._solve(by_item, _Side(users, self.factors), items, threads)
             if progress is not None:
                 progress(epoch + 1, self.iterations)
+        return RatingModel(items, self._scale(interactions, mean), self.threads)
+
+    def asks(self, interactions: Interactions) -> Factoring:
+        """Plain matrix factorisation of what mean and biases leave of the stars."""
+        require_touches(interactions)
+        values = interactions.weights - np.float32(interactions.weights.mean(dtype=np.float64))
+        users = interactions.users()
+        people, items = _biases(interactions, values)
+        values = values - people[users] - items[interactions.items]
+        return Factoring(values, self.factors, self.iterations, self.regularization)
+
+    def answered(self, interactions: Interactions, item_vectors: Floats) -> RatingModel:
+        """The model of these vectors and of the items' biases."""
+        mean = float(interactions.weights.mean(dtype=np.float64))
+        _, items = _biases(interactions, interactions.weights - np.float32(mean))
+        width = native.padded_width(self.factors + 1)
+        vectors = np.zeros((interactions.n_items, width), np.float32)
+        vectors[:, : self.factors] = item_vectors
+        vectors[:, self.factors] = items
+        return RatingModel(vectors, self._scale(interactions, mean), self.threads)
+
+    def _scale(self, interactions: Interactions, mean: float) -> NDArray[np.float64]:
         lowest, highest = float(interactions.weights.min()), float(interactions.weights.max())
-        scale = np.array([mean, lowest, highest, self.regularization, self.factors])
-        return RatingModel(items, scale, self.threads)
+        return np.array([mean, lowest, highest, self.regularization, self.factors])
 
     def _first_items(
         self, n_items: int, warm_start: Fitted | None, rng: np.random.Generator
@@ -100,6 +122,19 @@ class ExplicitALS:
 
     def _solve(self, touches: native.Sparse, fixed: _Side, solutions: Floats, threads: int) -> None:
         _solve(touches, fixed, self.regularization, (self.steps, 0.0), solutions, threads)
+
+
+def _biases(interactions: Interactions, values: Floats) -> tuple[Floats, Floats]:
+    """People's and items' biases of stars less the mean, shrunk as if by `BIAS_TOUCHES` stars of
+    the mean, (n_users,) and (n_items,)."""
+    users, items = interactions.users(), interactions.items
+    by_item = _shrunk_means(items, values, interactions.n_items)
+    return _shrunk_means(users, values - by_item[items], interactions.n_users), by_item
+
+
+def _shrunk_means(rows: NDArray[np.int32], values: Floats, n_rows: int) -> Floats:
+    sums = np.bincount(rows, weights=values, minlength=n_rows)
+    return (sums / (np.bincount(rows, minlength=n_rows) + BIAS_TOUCHES)).astype(np.float32)
 
 
 class _Side(NamedTuple):
