@@ -65,6 +65,7 @@ lock: $(VENV)/.core  ## pin all dependencies again, with hashes and without any 
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/core.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev --group bench -o requirements/bench.txt
+	@for one in airflow mlflow; do $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header requirements/$$one.in -o requirements/$$one.txt || exit 1; done
 
 .PHONY: clean
 clean:  ## remove environments, builds and caches (never data)

@@ -26,6 +26,7 @@ PARTS: dict[str, list[str]] = {
     "quality": [],
     "reranking": [],
     "stores": [],
+    "web": [],
 }
 QUICK: dict[str, list[str]] = {
     "embedded": ["--data", "ml-latest-small", "--rounds", "2"],
@@ -34,6 +35,7 @@ QUICK: dict[str, list[str]] = {
     "ranking": ["--data", "1", "--factors", "64", "--rounds", "1", "--people", "2000"],
     "growth": ["--millions", "1", "2"],
     "stores": ["--entries", "50000", "--events", "20000", "--reads", "300", "--rounds", "1"],
+    "web": ["--rounds", "1", "--people", "300"],
 }
 HEADER = (
     "| what | ours | rival | rival's name | ratio | goal | met |",

@@ -93,7 +93,7 @@ def with_section(page: str, title: str, rows: Sequence[Row]) -> str:
     start, *sections = page.rstrip("\n").split("\n## ")
     bodies = {section.partition("\n")[0]: section for section in sections}
     bodies[title] = "\n".join(lines).removeprefix("## ")
-    return "\n\n## ".join([start, *(body.strip() for body in bodies.values())]) + "\n"
+    return "\n\n## ".join([start.rstrip(), *(body.strip() for body in bodies.values())]) + "\n"
 
 
 def table(rows: Sequence[Row]) -> list[str]:

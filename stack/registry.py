@@ -17,8 +17,11 @@ CLASSES = {
     "cassandra": "Cassandra",
     "mongodb": "MongoDB",
     "hdfs": "Hdfs",
+    "spark": "Spark",
     "s3": "S3",
     "toxiproxy": "Toxiproxy",
+    "mlflow": "Mlflow",
+    "airflow": "Airflow",
 }
 """The class in `servers/<name>.py`; in the order in which a stack starts them."""
 

@@ -17,6 +17,8 @@ PREFERRED = {
     "recommendation_store": ("redis", "cassandra", "postgresql", "mongodb"),
     "online_state": ("redis", "postgresql"),
     "control": ("postgresql",),
+    "engine": ("spark",),
+    "tracker": ("mlflow",),
 }
 PATHS = {("hdfs", "lake"): "/lake", ("hdfs", "files"): "/files"}
 """What follows a server's URL where two ports would share one place."""
@@ -41,4 +43,4 @@ def _known(port: str, url: str) -> bool:
     """Whether this version of Nextup has an adapter for it."""
     from nextup.bootstrap import ADAPTERS
 
-    return url.partition(":")[0] in ADAPTERS[port]
+    return url.partition(":")[0].partition("+")[0] in ADAPTERS[port]

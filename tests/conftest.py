@@ -20,7 +20,7 @@ from nextup.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.spark_world"]
 
 # Most tests are not about credentials; those that are set it themselves.
 os.environ.setdefault("NEXTUP_ACCESS__AUTH", "none")

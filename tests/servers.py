@@ -108,14 +108,17 @@ def _refuse_unwanted(name: str) -> None:
 
 
 @contextmanager
-def own_servers() -> Iterator[Callable[[str], Server]]:
-    """Starts servers that nobody else uses, to be killed, paused and filled up."""
+def own_servers() -> Iterator[Callable[..., Server]]:
+    """Starts servers that nobody else uses, to be killed, paused and filled up. `before` is done
+    with a server that has its folder, which is empty, and does not run yet."""
     started: list[Server] = []
 
-    def start(name: str) -> Server:
+    def start(name: str, before: Callable[[Server], None] = lambda server: None) -> Server:
         try:
             _refuse_unwanted(name)
-            started.append(server_class(name)().start())
+            new = server_class(name)()
+            before(new)
+            started.append(new.start())
         except Unavailable as error:
             if os.environ.get("NEXTUP_REQUIRE_SERVERS") == "1":
                 pytest.fail(f"{name} must be tested: {error}", pytrace=False)
@@ -131,12 +134,12 @@ def own_servers() -> Iterator[Callable[[str], Server]]:
 
 
 @pytest.fixture
-def private_server(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Server]]:
+def private_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
     """Starts servers of the test's own."""
     with own_servers() as start:
 
-        def told(name: str) -> Server:
-            own = start(name)
+        def told(name: str, **options: Any) -> Server:
+            own = start(name, **options)
             how = f"{own.version}, of the test's own".lstrip(", ")
             request.node.user_properties.append((TOLD, (name, how, "")))
             return own

@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from nextup.domain.errors import ConfigurationError
+from nextup.settings_history import History
 from nextup.settings_servers import (
     Cassandra,
     Connections,
@@ -36,6 +37,8 @@ from nextup.settings_servers import (
     MongoDB,
     RedisLists,
     Section,
+    Spark,
+    Tracking,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +50,9 @@ TENANT = r"^[a-z][a-z0-9_]{0,30}$"
 
 MODELS: dict[str, dict[str, Any]] = {"als": {}, "item_item": {}, "content": {}}
 BLEND = {"als": 0.3, "item_item": 0.6, "content": 0.15, "trending": 0.05, "popularity": 0.02}
+
+
+TimeOfDay = Annotated[str, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")]
 
 
 def _over(defaults: Mapping[str, Any]) -> Callable[[Any], Any]:
@@ -136,6 +142,19 @@ class LakeUpkeep(Section):
     collect_seconds: NonNegativeFloat = 60.0  # how often `serve` writes to the lake; 0: never
 
 
+class Schedule(Section):
+    """When `nextup schedule` does what, in `timezone`; without a time it does not."""
+
+    pipeline: TimeOfDay = "02:00"  # brings the day that has just ended into service
+    backup: TimeOfDay = ""  # an archive of everything, as `nextup backup` makes one
+    lake: TimeOfDay = ""  # merges small files and removes old versions
+    catch_up_days: NonNegativeInt = 7  # days that the pipeline missed and makes up for, at most
+    retries: NonNegativeInt = 3  # of what failed, until its next time
+    retry_seconds: PositiveFloat = 300.0  # until what failed is tried again
+    backup_folder: str = "backups"  # where archives go
+    backup_keep: PositiveInt = 7  # of them; older ones are removed
+
+
 class Stream(Section):
     """Who moves events from the log on: `nextup stream`, or the server by itself."""
 
@@ -143,6 +162,9 @@ class Stream(Section):
         "auto"  # `serve` writes lake and state itself; auto: unless the log lives in topics
     )
     intake_rows: PositiveInt = 1000  # messages of other programs that are taken in at once
+    lists: bool = False  # on Spark: make new lists for whoever did something, person by person
+    lists_seconds: NonNegativeFloat = 5.0  # how often; 0: as soon as the last ones are made
+    checkpoints: str = ""  # where Spark notes how far its streams are; empty: beside the tables
 
 
 class Server(Section):
@@ -234,7 +256,7 @@ class Settings(BaseSettings):
     online_state_url: str = "sqlite:///data/state.db"  # live histories and counters, or memory://
     control_url: str = "sqlite:///data/control.db"  # runs, locks, models
     engine_url: str = "local://"  # where transformations and training run
-    tracker_url: str = "null://"  # where experiments are recorded besides the registry
+    tracker_url: str = "null://"  # where experiments are recorded besides the registry: mlflow://
 
     contracts: Contracts = Contracts()
     weights: Weights = Weights()
@@ -245,7 +267,9 @@ class Settings(BaseSettings):
     gate: Gate = Gate()
     reranker: Reranker = Reranker()
     lake: LakeUpkeep = LakeUpkeep()
+    schedule: Schedule = Schedule()
     stream: Stream = Stream()
+    history: History = History()
     kafka: KafkaLog = KafkaLog()
     connections: Connections = Connections()
     redis: RedisLists = RedisLists()
@@ -255,6 +279,8 @@ class Settings(BaseSettings):
     telemetry: Telemetry = Telemetry()
     cassandra: Cassandra = Cassandra()
     mongodb: MongoDB = MongoDB()
+    tracking: Tracking = Tracking()
+    spark: Spark = Spark()
 
     home: Annotated[Path, Field(exclude=True)] = Path()  # the folder of the nextup.toml
 

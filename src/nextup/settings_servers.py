@@ -110,3 +110,34 @@ class MongoDB(Section):
     user_field: str = "userId"  # likewise, an int
     item_field: str = "movieId"  # likewise, an int; items have it, too
     score_field: str = "rating"  # likewise
+
+
+class Spark(Section):
+    """The engine on Spark, where `engine_url` names a master of one."""
+
+    driver_memory: str = "1g"  # of the JVM beside this process
+    executor_memory: str = "1g"  # of each executor
+    executor_cores: PositiveInt = 1  # of each executor
+    max_cores: NonNegativeInt = 0  # of the whole cluster, at most; 0: as many as it has
+    executors: NonNegativeInt = 0  # on YARN and Kubernetes; 0: theirs to decide
+    shuffle_partitions: PositiveInt = 64  # after a join or a group; small ones are put together
+    file_bytes: PositiveInt = 134_217_728  # of a table, read by one task
+    snapshot_partitions: PositiveInt = 2  # of a table's log; 50 suit tables of many thousand files
+    connectors: str = ""  # a folder with the jars; empty: fetched once, through Maven
+    packages: list[str] = []  # more jars, as Maven coordinates, which Spark fetches at each start
+    python: str = ""  # the executors' interpreter; empty: the one that runs here
+    driver_host: str = ""  # how executors reach this process; empty: Spark finds out
+    event_log_folder: str = ""  # what Spark's history server reads; empty: nothing is written
+    ui: bool = False  # Spark's own web pages, at port 4040
+    progress: Literal["auto", "yes", "no"] = "auto"  # bars on standard error; auto: on a terminal
+    config: dict[str, str] = {}  # any other property of Spark, by its name; wins over all others
+
+
+class Tracking(Section):
+    """What a tracker calls what it is told. Other tenants' names begin with their prefix."""
+
+    experiment: str = "nextup"  # the experiment that each training is a run of
+    model: str = "nextup"  # the registered model that each artifact is a version of
+    alias: str = "in_service"  # of the version that serves
+    previous_alias: str = "previous"  # of the one a rollback returns to
+    artifacts: str = "data/mlflow"  # folder of runs' files, where no tracking server has its own

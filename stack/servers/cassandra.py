@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import socket
 import struct
+import subprocess
 from contextlib import suppress
 from typing import ClassVar
 
+from stack.errors import Unavailable
 from stack.fetching import debian, jars, java, versions
 from stack.processes import Process, free_port
 from stack.server import Server
@@ -86,6 +89,12 @@ auto_snapshot: false
 authenticator: PasswordAuthenticator
 authorizer: CassandraAuthorizer
 role_manager: CassandraRoleManager
+client_encryption_options:
+  enabled: true
+  optional: true
+  keystore: {folder}/keys.p12
+  keystore_password: {password}
+  store_type: PKCS12
 """
 LOGBACK = """\
 <configuration>
@@ -99,7 +108,8 @@ LOGBACK = """\
 
 class Cassandra(Server):
     """One node that writes to its disk what it acknowledges. (By default it does so every ten
-    seconds, and relies on other nodes until then.)"""
+    seconds, and relies on other nodes until then.) Its port speaks TLS as well, with a certificate
+    signed by `ca.pem` in its folder."""
 
     name: ClassVar[str] = "cassandra"
 
@@ -114,7 +124,10 @@ class Cassandra(Server):
         self.port = free_port()
         self.password = secrets.token_urlsafe(12)
         self._login = f"{USER}:{USER}"
-        text = YAML.format(storage=free_port(), port=self.port, folder=self.folder)
+        self._make_certificate()
+        text = YAML.format(
+            storage=free_port(), port=self.port, folder=self.folder, password=self.password
+        )
         (self.folder / "cassandra.yaml").write_text(text)
         (self.folder / "logback.xml").write_text(LOGBACK)
 
@@ -155,6 +168,22 @@ class Cassandra(Server):
     def version(self) -> str:
         """As pinned."""
         return f"Cassandra {versions()['jars']['cassandra']['artifacts'][0].rpartition(':')[2]}"
+
+    def _make_certificate(self) -> None:
+        keys = ["-keystore", str(self.folder / "keys.p12"), "-storepass", self.password]
+        self._keytool(
+            *("-genkeypair", "-alias", "nextup", "-keyalg", "EC", "-storetype", "PKCS12"),
+            *("-dname", "CN=localhost", "-ext", "san=ip:127.0.0.1,dns:localhost", *keys),
+        )
+        certificate = str(self.folder / "ca.pem")
+        self._keytool("-exportcert", "-rfc", "-alias", "nextup", "-file", certificate, *keys)
+
+    @staticmethod
+    def _keytool(*command: str) -> None:
+        tool = shutil.which("keytool") or str(java().resolve().parent / "keytool")
+        done = subprocess.run([tool, *command], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Unavailable(f"keytool failed: {(done.stdout + done.stderr)[-1000:]}")
 
     def _ready(self) -> bool:
         """Lets the user in with the password of our own, which it is given first; the server may

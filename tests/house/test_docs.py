@@ -35,6 +35,7 @@ TYPED = [
     for number, _ in enumerate(sessions(page.read_text(encoding="utf-8")))
 ]
 OTHER_VARIABLES = {  # read elsewhere than in the settings
+    "NEXTUP_API_KEY",
     "NEXTUP_HOME",
     "NEXTUP_NATIVE",
     "NEXTUP_REQUIRE_SERVERS",

@@ -77,7 +77,9 @@ def test_nothing_else_is_handed_out(client: httpx.Client, name: str) -> None:
     assert client.get(f"/assets/{name}").status_code == 404
 
 
-@pytest.mark.parametrize("chart", ["traffic", "quality", "quality?metric=coverage", "runs"])
+@pytest.mark.parametrize(
+    "chart", ["traffic", "quality", "quality?metric=coverage", "runs", "experiments"]
+)
 def test_a_chart_brings_no_look_of_its_own(client: httpx.Client, chart: str) -> None:
     """It is drawn without style and script, so that it fits the policy and the theme."""
     answer = client.get(f"/console/charts/{chart}")

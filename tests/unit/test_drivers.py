@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ("recommendation_store", "cassandra://node/reco", "cassandra", "cassandra"),
         ("recommendation_store", "mongodb://node/reco", "pymongo", "mongodb"),
         ("catalog", "mongodb://node/reco", "pymongo", "mongodb"),
+        ("tracker", "mlflow://", "mlflow", "mlflow"),
     ],
 )
 def test_a_missing_driver_names_its_extra(

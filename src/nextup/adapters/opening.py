@@ -6,6 +6,7 @@ An adapter's module and its driver are imported when the adapter is made.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nextup.domain.errors import ConfigurationError
@@ -259,6 +260,31 @@ def local_engine(settings: Settings, url: str, *, lake: Lake) -> Engine:
     from nextup.adapters.engine.local import LocalEngine
 
     return LocalEngine(lake)
+
+
+def spark_engine(settings: Settings, url: str, *, lake: Lake) -> Engine:
+    try:
+        from nextup.adapters.engine.spark import SparkEngine
+    except ModuleNotFoundError as error:
+        raise _missing("Spark", "spark") from error
+    from nextup.adapters.lake.delta import DeltaLake
+
+    assert isinstance(lake, DeltaLake)  # there is no other kind
+    return SparkEngine(lake, settings)
+
+
+def mlflow_tracker(settings: Settings, url: str) -> Tracker:
+    if find_spec("mlflow") is None:  # it takes seconds to import, so that is left for later
+        raise _missing("MLflow", "mlflow")
+    from nextup.adapters.tracker.mlflow import MlflowTracker
+
+    return MlflowTracker(
+        url,
+        settings.home,
+        settings.tracking,
+        prefix=prefix_of(settings),
+        connections=settings.connections,
+    )
 
 
 def null_tracker(settings: Settings, url: str) -> Tracker:

@@ -114,7 +114,8 @@ def _engine(engine: Any) -> str:
 
 
 def _tracker(tracker: Any) -> str:
-    return type(tracker).__name__
+    current = tracker.pointed("in_service")  # whatever is answered, somebody answered
+    return f"{type(tracker).__name__}{f' with {current}' if current else ''}"
 
 
 _PROBES: Mapping[str, Callable[[Any], str]] = {

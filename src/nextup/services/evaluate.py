@@ -155,6 +155,7 @@ def learn(
         items,
         seed=settings.seed,
         threads=settings.threads,
+        engine=engine,
         report=report,
     )
     if held_out.events is None:

@@ -126,7 +126,7 @@ def fit_ranker(
         if report is not None:
             report(RERANKER, len(parts), len(moments))
         if past.returning:
-            parts.append(ask_the_past(past, settings, recipe, items, features))
+            parts.append(ask_the_past(past, settings, recipe, items, features, engine=engine))
     examples = Examples.together(parts[::-1])
     return _learn(recipe, settings, examples, features, people, drawn.ends_at)
 
@@ -218,11 +218,22 @@ def past_at(
 
 
 def ask_the_past(
-    past: Past, settings: Settings, recipe: Recipe, items: ItemFacts, features: RankingFeatures
+    past: Past,
+    settings: Settings,
+    recipe: Recipe,
+    items: ItemFacts,
+    features: RankingFeatures,
+    *,
+    engine: Engine | None = None,
 ) -> Examples:
     """Train the recipe on the past, and lay its candidates beside the outcome."""
     models = fit_all(
-        recipe, past.known.interactions, items, seed=settings.seed, threads=settings.threads
+        recipe,
+        past.known.interactions,
+        items,
+        seed=settings.seed,
+        threads=settings.threads,
+        engine=engine,
     )
     return examples_at(
         features,

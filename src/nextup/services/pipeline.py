@@ -127,13 +127,13 @@ def choose_steps(first: str | None, last: str | None) -> Sequence[Step]:
 
 def end_of_day(day: date, settings: Settings) -> datetime:
     """The first moment after the day, where the settings' people live."""
-    midnight = datetime(day.year, day.month, day.day, tzinfo=_zone(settings))
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone_of(settings))
     return (midnight + timedelta(days=1)).astimezone(UTC)
 
 
 def today(settings: Settings) -> date:
     """The date it is, where the settings' people live."""
-    return datetime.now(_zone(settings)).date()
+    return datetime.now(zone_of(settings)).date()
 
 
 def days(first: date, last: date) -> Iterator[date]:
@@ -147,7 +147,8 @@ def days(first: date, last: date) -> Iterator[date]:
         yield first + timedelta(days=number)
 
 
-def _zone(settings: Settings) -> ZoneInfo:
+def zone_of(settings: Settings) -> ZoneInfo:
+    """Where the settings' people live. Raises ConfigurationError for a zone that is none."""
     try:
         return ZoneInfo(settings.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

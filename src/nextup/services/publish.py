@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,27 +13,29 @@ from nextup.algorithms.components import KnowsPeople
 from nextup.domain import tables as t
 from nextup.domain.errors import Conflict
 from nextup.domain.operations import Generation
-from nextup.domain.recommendations import PublishedList, Scored
 from nextup.domain.tables import Table
+from nextup.ports.engine import SupportsBlocks
 from nextup.services.dataset import load_dataset
-from nextup.services.lists import lists_for
+from nextup.services.lists import list_starts, lists_for, lists_of_rows
+from nextup.services.lists_in_blocks import ListsInBlocks, make_in_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import narwhals as nw
 
     from nextup.algorithms.lists.fusion import Fused
+    from nextup.domain.recommendations import PublishedList
     from nextup.ports.control import Control
     from nextup.ports.engine import Engine
     from nextup.ports.recommendation_store import RecommendationStore
     from nextup.services.artifacts import Artifact
     from nextup.services.dataset import Dataset
+    from nextup.services.lists_in_blocks import Reopen
     from nextup.services.train import Report
     from nextup.settings import Settings
 
 KEPT_GENERATIONS = 3  # in the store: the one in service and two to roll back to
-
-# tuple's own constructor, past the named tuple's Python one: there are millions of places
-_scored: Callable[[Iterable[Any]], Scored] = partial(tuple.__new__, Scored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ def make_lists(
     settings: Settings,
 ) -> Published:
     """Rank everybody into `gold.recommendations`; run again, it writes the same."""
+    if isinstance(engine, SupportsBlocks):
+        return Published(artifact.model_id, *make_in_blocks(engine, artifact, settings))
     people = load_dataset(engine, engine.scan(Table.USER_ITEM), artifact.item_ids)
     fused, names = lists_for(
         artifact.components,
@@ -73,31 +76,73 @@ def publish(
     store: RecommendationStore,
     control: Control,
     *,
+    reopen: Reopen | None = None,
     report: Report | None = None,
 ) -> Published:
     """Copy `gold.recommendations` into a new generation of the store and put it in service.
 
     A generation is named by its model and its content: the lists that are in service already
-    are not written again, others always are. Raises Conflict where there are no lists: an empty
-    generation never replaces a full one.
+    are not written again, others always are. With `reopen` an engine that is able to writes them
+    where they are. Raises Conflict where there are no lists: an empty generation never replaces a
+    full one.
     """
     frame = engine.scan(Table.RECOMMENDATIONS)
-    columns = (t.USER_ID, t.RANK, t.ITEM_ID, t.SCORE, t.SOURCE)
-    rows = engine.arrays(frame.sort(t.USER_ID, t.RANK).select(*columns))
-    if not len(rows[t.USER_ID]):
+    lists: Lists
+    if reopen is not None and isinstance(engine, SupportsBlocks):
+        lists = ListsInBlocks(engine, frame, reopen)
+    else:
+        lists = _ListsInMemory(engine, frame, report)
+    people, entries, digest = lists.measured()
+    if not people:
         raise Conflict("There are no lists to publish.", cure="`nextup pipeline run` makes them.")
     model_id = str(engine.arrays(frame.select(t.MODEL_ID).head(1))[t.MODEL_ID][0])
-    starts = np.flatnonzero(np.r_[True, rows[t.USER_ID][1:] != rows[t.USER_ID][:-1]])
-    generation = f"{model_id}-{_digest(rows)}"
-    published = Published(generation, len(starts), len(rows[t.USER_ID]))
-    if store.current() == generation and store.count(generation) == len(starts):
+    published = Published(f"{model_id}-{digest}", people, entries)
+    generation = published.generation
+    if store.current() == generation and store.count(generation) == people:
         return published
     if store.current() != generation:
-        store.write(generation, _lists(rows, starts, report))
+        lists.write(store, generation)
     store.switch(generation)
-    control.save_generation(Generation(generation, model_id, len(starts), datetime.now(UTC)))
+    control.save_generation(Generation(generation, model_id, people, datetime.now(UTC)))
     _drop_old(store, control)
     return published
+
+
+class Lists(Protocol):
+    """The lists of `gold.recommendations`, on their way to the store."""
+
+    def measured(self) -> tuple[int, int, str]:
+        """How many lists and places there are, and a digest that is equal for equal ones."""
+        ...
+
+    def write(self, store: RecommendationStore, generation: str) -> None:
+        """All of them, or an error."""
+        ...
+
+
+class _ListsInMemory:
+    """All in this process."""
+
+    def __init__(self, engine: Engine, frame: nw.LazyFrame[Any], report: Report | None) -> None:
+        columns = (t.USER_ID, t.RANK, t.ITEM_ID, t.SCORE, t.SOURCE)
+        self._rows = engine.arrays(frame.sort(t.USER_ID, t.RANK).select(*columns))
+        self._report = report
+
+    def measured(self) -> tuple[int, int, str]:
+        rows = self._rows
+        return len(list_starts(rows)), len(rows[t.USER_ID]), _digest(rows)
+
+    def write(self, store: RecommendationStore, generation: str) -> None:
+        total = len(list_starts(self._rows))
+        store.write(generation, self._told(total))
+
+    def _told(self, total: int) -> Iterator[PublishedList]:
+        for number, each in enumerate(lists_of_rows(self._rows)):
+            yield each
+            if self._report is not None and number % 1000 == 0:
+                self._report("lists", number, total)
+        if self._report is not None:
+            self._report("lists", total, total)
 
 
 def _write_lists(
@@ -147,22 +192,6 @@ def _digest(rows: Mapping[str, np.ndarray[Any, Any]]) -> str:
         digest.update("\0".join(rows[name].tolist()).encode())
     digest.update(np.ascontiguousarray(rows[t.SCORE]).tobytes())
     return digest.hexdigest()
-
-
-def _lists(
-    rows: Mapping[str, np.ndarray], starts: np.ndarray, report: Report | None
-) -> Iterator[PublishedList]:
-    ends = [*starts[1:].tolist(), len(rows[t.USER_ID])]
-    for number, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True)):
-        place = slice(start, end)
-        columns = (rows[name][place].tolist() for name in (t.ITEM_ID, t.SCORE, t.SOURCE))
-        yield PublishedList(
-            str(rows[t.USER_ID][start]), tuple(map(_scored, zip(*columns, strict=True)))
-        )
-        if report is not None and number % 1000 == 0:
-            report("lists", number, len(ends))
-    if report is not None:
-        report("lists", len(ends), len(ends))
 
 
 def _drop_old(store: RecommendationStore, control: Control) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nextup.ports.recommendation_store import RecommendationStore
     from nextup.ports.tracker import Tracker
     from nextup.services.intake import Outcome
+    from nextup.services.lists_in_blocks import Reopen
     from nextup.services.operating.runs import PipelineRunner
     from nextup.services.operating.what_if import Inspector
     from nextup.services.serving_model import ServingModel
@@ -73,6 +74,11 @@ class ServingPorts(Protocol):
     @property
     def recommendation_store(self) -> RecommendationStore:
         """Published lists."""
+        ...
+
+    @property
+    def store_opener(self) -> Reopen | None:
+        """What opens the same store in other processes, where it can be reached from there."""
         ...
 
     @property

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from nextup.algorithms.audience.simulate import simulate as simulate_audience
 from nextup.domain.errors import Conflict
@@ -14,6 +16,7 @@ from nextup.services.sample import sample_items
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from nextup.algorithms.audience.simulate import Audience, AudienceConfig
     from nextup.domain.items import Item
@@ -31,6 +34,13 @@ class Simulated(NamedTuple):
     items: int
     events: int
     duplicates: int  # events of an earlier, equal simulation
+
+
+class DayFile(NamedTuple):
+    """A day's events."""
+
+    path: Path
+    events: int
 
 
 def put_sample(catalog: Catalog) -> int:
@@ -51,9 +61,7 @@ def simulate(
 
     Raises Conflict for an empty catalogue.
     """
-    items = _best_known_first(list(catalog.all_items()))
-    if not items:
-        raise Conflict("There is nothing to act on.", cure="`nextup ingest sample` brings items.")
+    items = _ready(list(catalog.all_items()))
     audience = simulate_audience(items, config, ends_at=ends_at, seed=seed)
     events = _events(audience, f"{ends_at:%Y%m%dT%H%M%S}-{_fingerprint(items, config)}-")
     done = duplicates = 0
@@ -67,13 +75,58 @@ def simulate(
     )
 
 
+def write_days(
+    folder: Path,
+    items: Sequence[Item],
+    config: AudienceConfig,
+    *,
+    ends_at: datetime,
+    seed: int,
+) -> Sequence[DayFile]:
+    """The same events as files, one for each day (UTC) on which anything happened:
+    `events-<date>.jsonl`, each line an event as the API takes it.
+
+    Equal arguments write equal files over those of before. Raises Conflict without items.
+    """
+    ready = _ready(items)
+    audience = simulate_audience(ready, config, ends_at=ends_at, seed=seed)
+    written = []
+    folder.mkdir(parents=True, exist_ok=True)
+    events = _events(audience, f"{ends_at:%Y%m%dT%H%M%S}-{_fingerprint(ready, config)}-")
+    for day, those in groupby(events, lambda event: event.occurred_at.date()):
+        lines = [msgspec.json.encode(_line(event)) for event in those]
+        path = folder / f"events-{day}.jsonl"
+        path.write_bytes(b"\n".join(lines) + b"\n")
+        written.append(DayFile(path, len(lines)))
+    return written
+
+
+def _line(event: Event) -> dict[str, Any]:
+    fields = {
+        "event_id": event.event_id,
+        "type": event.type,
+        "user_id": event.user_id,
+        "item_id": event.item_id,
+        "value": event.value,
+        "occurred_at": event.occurred_at,
+        "session_id": event.session_id,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _ready(items: Sequence[Item]) -> Sequence[Item]:
+    if not items:
+        raise Conflict("There is nothing to act on.", cure="`nextup ingest sample` brings items.")
+    return best_known_first(items)
+
+
 def _fingerprint(items: Sequence[Item], config: AudienceConfig) -> str:
     """Keeps apart what audiences of different sizes or catalogues do at one time with one seed."""
     inputs = repr([config, [item.item_id for item in items]])
     return hashlib.sha256(inputs.encode()).hexdigest()[:8]
 
 
-def _best_known_first(items: Sequence[Item]) -> list[Item]:
+def best_known_first(items: Sequence[Item]) -> list[Item]:
     """The sample's own order, which is by fame; items of other origin follow by id."""
     fame = {item.item_id: place for place, item in enumerate(sample_items())}
     return sorted(items, key=lambda item: (fame.get(item.item_id, len(fame)), item.item_id))

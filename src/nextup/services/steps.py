@@ -20,6 +20,7 @@ from nextup.services.artifacts import Artifact, load_artifact, save_artifact
 from nextup.services.collect import SOURCE
 from nextup.services.collect import collect as collect_log
 from nextup.services.dataset import load_dataset, load_item_facts
+from nextup.services.factorize import trainer
 from nextup.services.features import make_features
 from nextup.services.histories import load_histories
 from nextup.services.judge import judge
@@ -27,6 +28,7 @@ from nextup.services.learn_order import RERANKER, can_learn, fit_ranker
 from nextup.services.publish import make_lists
 from nextup.services.publish import publish as publish_lists
 from nextup.services.refine import refine as refine_bronze
+from nextup.services.tracking import follow, track
 from nextup.services.train import POPULARITY, Recipe, fit_all, lineage
 from nextup.transforms.silver_to_gold import user_item
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from nextup.ports.online_state import OnlineState
     from nextup.ports.recommendation_store import RecommendationStore
     from nextup.ports.tracker import Tracker
+    from nextup.services.lists_in_blocks import Reopen
     from nextup.services.train import Report
     from nextup.settings import Settings
 
@@ -64,6 +67,7 @@ class Context:
     tracker: Tracker
     as_of: AsOf = None  # train and evaluate on silver as it was
     report: Report | None = None
+    reopen_store: Reopen | None = None  # in other processes, where it can be reached from there
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ def train(context: Context) -> Done:
         items,
         seed=context.settings.seed,
         threads=context.settings.threads,
+        engine=context.engine,
         report=context.report,
     )
     order = fit_ranker(
@@ -134,6 +139,7 @@ def train(context: Context) -> Done:
         tables={table.value: context.lake.version(table) for table in Table},
         touches=len(people.interactions),
         people=len(people.user_ids),
+        engine=context.engine.name,
     )
     metrics = {RERANKER: order.figures}
     artifact = Artifact(
@@ -151,7 +157,8 @@ def train(context: Context) -> Done:
     context.control.save_model(record)
     counts = {"people": len(people.user_ids), "items": len(items.item_ids)}
     counts = {"touches": len(people.interactions), **counts, "trained": 1}
-    return Done(counts, f"{model_id}; {order.says}")
+    told = track(context.tracker, context.files, record)
+    return Done(counts, _joined(model_id, order.says, told))
 
 
 def evaluate(context: Context) -> Done:
@@ -172,10 +179,12 @@ def evaluate(context: Context) -> Done:
     metrics = {**verdict.metrics, RERANKER: record.metrics.get(RERANKER, {})}
     if RERANKER in verdict.metrics:
         metrics[f"{RERANKER}_in_the_test"] = verdict.metrics[RERANKER]
-    judged = replace(record, metrics=metrics, verdict=verdict.reason)
-    context.control.save_model(replace(judged, passed=verdict.passed))
+    judged = replace(record, metrics=metrics, verdict=verdict.reason, passed=verdict.passed)
+    context.control.save_model(judged)
+    told = track(context.tracker, context.files, judged)
     people = verdict.metrics.get("people", 0)
-    return Done({"people": people, "passed": int(verdict.passed)}, verdict.reason)
+    counts = {"people": people, "passed": int(verdict.passed)}
+    return Done(counts, _joined(verdict.reason, told))
 
 
 def publish(context: Context) -> Done:
@@ -191,7 +200,11 @@ def publish(context: Context) -> Done:
     artifact = load_artifact(context.files, record.model_id)
     made = make_lists(context.engine, artifact, context.settings)
     published = publish_lists(
-        context.engine, context.recommendation_store, context.control, report=context.report
+        context.engine,
+        context.recommendation_store,
+        context.control,
+        reopen=context.reopen_store,
+        report=context.report,
     )
     registry.promote(context.control, context.recommendation_store, record.model_id)
     people = load_histories(
@@ -202,7 +215,14 @@ def publish(context: Context) -> Done:
         report=context.report,
     )
     counts = {"lists": published.lists, "entries": made.entries, "histories": people}
-    return Done(counts, remark or f"{record.model_id} is in service")
+    told = track(context.tracker, context.files, record)
+    told = told or follow(context.tracker, context.control, context.settings.tracking)
+    return Done(counts, _joined(remark or f"{record.model_id} is in service", told))
+
+
+def _joined(*remarks: str) -> str:
+    """Those that say something."""
+    return "; ".join(remark for remark in remarks if remark)
 
 
 def _user_item(context: Context) -> nw.LazyFrame[Any]:
@@ -233,6 +253,7 @@ def _model_id(context: Context, recipe: Recipe) -> str:
         settings.gate.model_dump(),
         settings.seed,
         can_learn(),  # installing what the reranker needs makes another model
+        *trainer(context.engine),
     ]
     digest = hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()[:8]
     return f"{context.day.isoformat()}-{digest}"

@@ -12,12 +12,14 @@ from nextup import __version__
 from nextup.algorithms.models import by_name as models
 from nextup.algorithms.models.content import ItemTerms, title_words
 from nextup.domain.errors import Conflict, InvalidInput
+from nextup.services.factorize import fit_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nextup.algorithms.components import Component, Fitted
     from nextup.algorithms.interactions import Interactions
+    from nextup.ports.engine import Engine
     from nextup.services.dataset import ItemFacts
     from nextup.settings import Settings
 
@@ -76,18 +78,22 @@ def fit_all(
     *,
     seed: int,
     threads: int = 0,
+    engine: Engine | None = None,
     warm_start: Mapping[str, Fitted] | None = None,
     report: Report | None = None,
 ) -> dict[str, Fitted]:
     """Fit every component of the recipe on the same people and items.
 
-    Raises Conflict where there is nothing to learn from.
+    Those that the engine is able to train are trained there. Raises Conflict where there is
+    nothing to learn from.
     """
     if not len(interactions):
         raise Conflict("There is nothing to learn from yet.", cure="Ingest events, then refine.")
     fitted: dict[str, Fitted] = {}
     for name, given in recipe.components.items():
-        fitted[name] = _component(name, given, items, threads).fit(
+        fitted[name] = fit_with(
+            engine,
+            _component(name, given, items, threads),
             interactions,
             seed=seed,
             warm_start=(warm_start or {}).get(name),
@@ -132,6 +138,7 @@ def lineage(settings: Settings, recipe: Recipe, **facts: Any) -> dict[str, Any]:
             "reranker": recipe.reranker,
         },
         "weights": settings.weights.model_dump(),
+        "gate": settings.gate.model_dump(),
         **facts,
     }
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from nextup.algorithms.components import Ranking
+    from nextup.ports.engine import Engine
     from nextup.services.dataset import ItemFacts
     from nextup.services.held_out import HeldOut
     from nextup.settings import Settings
@@ -50,12 +51,14 @@ class Trials:
         items: ItemFacts,
         journal: Journal,
         watch: Watch | None,
+        engine: Engine | None = None,
     ) -> None:
         self.validation = validation
         self.settings = settings
         self.items = items
         self.journal = journal
         self.watch = watch
+        self.engine = engine  # trains the models that it is able to
 
     def try_next(self, name: str) -> Trial:
         """One more trial of the model, written down."""
@@ -130,6 +133,7 @@ class Trials:
             self.items,
             seed=settings.seed,
             threads=settings.threads,
+            engine=self.engine,
         )
         seconds = time.perf_counter() - started
         depth = max(settings.recommend.candidates, settings.gate.k)

@@ -21,6 +21,7 @@ from nextup.algorithms.models.search_spaces import SPACES, searchable
 from nextup.domain.errors import Conflict, InvalidInput
 from nextup.services.evaluate import learn, measure
 from nextup.services.evaluation_document import difference_figures, figures, say_difference
+from nextup.services.factorize import trainer
 from nextup.services.held_out import (
     HeldOut,
     by_last_touches,
@@ -112,11 +113,11 @@ def tune(
     names = _names(only, len(items.item_ids))
     test = _gate_test(engine, settings, items, until, by, as_of)
     validation = validation_of(test, engine, settings, items, as_of)
-    study = _study_name(validation, settings, items)
+    study = _study_name(validation, settings, items, engine)
     if fresh:
         forget(files, study)
     journal = Journal(files, study)
-    trials = Trials(validation, settings, items, journal, watch)
+    trials = Trials(validation, settings, items, journal, watch, engine)
     _search(trials, names, budget, started, report)
     searched = [name for name in names if journal.best(name) is not None]
     if not searched:
@@ -250,7 +251,7 @@ def _names(only: Sequence[str], n_items: int) -> list[str]:
     return chosen if POPULARITY in chosen else [POPULARITY, *chosen]  # the floor of every list
 
 
-def _study_name(validation: HeldOut, settings: Settings, items: ItemFacts) -> str:
+def _study_name(validation: HeldOut, settings: Settings, items: ItemFacts, engine: Engine) -> str:
     """Equal for the same question to the same data, whatever happens in the gate's test."""
     digest = hashlib.sha256()
     for part in (validation.train, validation.known, validation.truth):
@@ -258,7 +259,7 @@ def _study_name(validation: HeldOut, settings: Settings, items: ItemFacts) -> st
             digest.update(np.ascontiguousarray(array).tobytes())
     facts = (items.item_ids, items.genres, items.makers, items.keywords, items.titles)
     asked = (settings.seed, settings.gate.k, settings.recommend.candidates, settings.models)
-    digest.update(repr((facts, asked, __version__)).encode())
+    digest.update(repr((facts, asked, __version__, *trainer(engine))).encode())
     return f"{validation.by}-{digest.hexdigest()[:10]}"
 
 

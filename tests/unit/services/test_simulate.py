@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from nextup.bootstrap import open_platform
 from nextup.domain.errors import Conflict
 from nextup.domain.events import START, EventType, from_microseconds
 from nextup.domain.items import Item
-from nextup.services.simulate import put_sample, simulate
+from nextup.services.simulate import put_sample, simulate, write_days
 from nextup.settings import load_settings
 
 if TYPE_CHECKING:
@@ -93,6 +94,40 @@ def test_other_items_make_other_events(platform: Platform) -> None:
     second = act(platform)
     assert second.duplicates == 0
     assert kept(platform) == first.events + second.events
+
+
+def test_files_hold_what_the_log_would(platform: Platform, tmp_path: Path) -> None:
+    """Day by day, under the same ids; written again they are the same."""
+    config, items = AudienceConfig(people=30, days=3), list(platform.catalog.all_items())
+
+    def written() -> dict[str, bytes]:
+        files = write_days(tmp_path / "days", items, config, ends_at=END, seed=1)
+        assert all(len(one.path.read_bytes().splitlines()) == one.events for one in files)
+        return {one.path.name: one.path.read_bytes() for one in files}
+
+    days = written()
+    assert sorted(days) == [f"events-2026-01-{day}.jsonl" for day in (29, 30, 31)]
+    assert days == written()
+    act(platform)
+    for day, content in days.items():
+        for line in map(json.loads, content.splitlines()):
+            assert line["occurred_at"].startswith(day[7:17])
+    logged = {row.event_id: row for row in platform.event_log.read(START, 1_000_000).rows}
+    told = {
+        line["event_id"]: line
+        for each in days.values()
+        for line in map(json.loads, each.splitlines())
+    }
+    assert told.keys() == logged.keys()
+    for event_id, line in told.items():
+        assert line["item_id"] == logged[event_id].item_id
+        assert line.get("value") == logged[event_id].value
+
+
+def test_files_need_items(tmp_path: Path) -> None:
+    """As the log does."""
+    with pytest.raises(Conflict, match="nextup ingest sample"):
+        write_days(tmp_path, [], AudienceConfig(people=30, days=3), ends_at=END, seed=1)
 
 
 def test_progress_reaches_its_end(platform: Platform) -> None:

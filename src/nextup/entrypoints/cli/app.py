@@ -11,18 +11,22 @@ import typer
 from nextup import __version__
 from nextup.domain.errors import InvalidInput, NextupError
 from nextup.entrypoints.cli import (
+    airflow,
     client,
     db,
     demo,
     evaluation,
+    history,
     ingest,
     lake,
     maintenance,
     models,
     pipeline,
     quarantine,
+    schedule,
     serving,
     setup,
+    spark,
     streaming,
 )
 from nextup.entrypoints.cli.context import chosen_tenant
@@ -38,13 +42,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, setup, serving, streaming, pipeline, models, evaluation, maintenance):
+for module in (
+    demo,
+    setup,
+    serving,
+    streaming,
+    pipeline,
+    schedule,
+    airflow,
+    models,
+    evaluation,
+    maintenance,
+):
     module.register(app)
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
 app.add_typer(client.app, name="client")
 app.add_typer(db.app, name="db")
+app.add_typer(spark.app, name="spark")
+app.add_typer(history.app, name="history")
 
 
 def _version(asked: bool) -> None:

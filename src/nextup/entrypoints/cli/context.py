@@ -77,6 +77,7 @@ def context_of(
         tracker=platform.tracker,
         as_of=as_of,
         report=report,
+        reopen_store=platform.store_opener,
     )
 
 

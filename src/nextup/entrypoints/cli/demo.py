@@ -1,4 +1,4 @@
-"""`nextup demo` and `nextup simulate`: a whole platform with a simulated audience."""
+"""`nextup demo`: a whole platform with a simulated audience."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextup.entrypoints.cli.context import context_of, platform_at
-from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+from nextup.entrypoints.cli.output import Json, Output
+from nextup.entrypoints.cli.simulating import Days, People, Seed, act_in_log, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nextup.bootstrap import Platform
-    from nextup.entrypoints.cli.output import Report
-    from nextup.services.simulate import Simulated
-
-Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal audiences.")]
-People = Annotated[int, typer.Option(min=10, help="How many people.")]
-Days = Annotated[int, typer.Option(min=1, help="How many days they act.")]
 
 
 def register(root: typer.Typer) -> None:
@@ -67,8 +62,10 @@ def demo(
     from nextup.entrypoints.cli.demo_tour import Tour
     from nextup.entrypoints.cli.serving import say_where
     from nextup.entrypoints.cli.setup import OPEN_HERE, write_settings
+    from nextup.entrypoints.heap import settle_heap
     from nextup.services.settings_reference import example_toml
 
+    settle_heap()
     out = Output(as_json=as_json)
     home = _new_folder(folder)
     write_settings(home, settings_from(config) if config else example_toml(OPEN_HERE))
@@ -89,23 +86,6 @@ def demo(
     tour.conclude(home)
 
 
-def simulate(
-    people: People = 2500,
-    days: Days = 90,
-    seed: Seed = 42,
-    until: Annotated[str, typer.Option(help="The period ends before this day; ISO.")] = "",
-    home: Home = HERE,
-    as_json: Json = False,
-) -> None:
-    """Let a simulated audience act on the catalogue; the same one twice counts once."""
-    out = Output(as_json=as_json)
-    with platform_at(home) as platform, out.progress() as report:
-        done = _simulate(platform, report, people=people, days=days, seed=seed, until=until)
-    text = f"{done.people:,} simulated people did {done.events:,} things with {done.items:,} items"
-    again = f"; {done.duplicates:,} were known already" if done.duplicates else ""
-    out.result(done._asdict(), f"{text}{again}.")
-
-
 def _build(
     platform: Platform, out: Output, watch: Stopwatch, *, people: int, days: int, seed: int
 ) -> None:
@@ -117,31 +97,11 @@ def _build(
         with watch.time("catalogue"):
             items = put_sample(platform.catalog)
         with watch.time("audience"):
-            done = _simulate(platform, report, people=people, days=days, seed=seed)
+            done = act_in_log(platform, report, people=people, days=days, seed=seed)
         out.say(f"{items:,} films and books, {done.people:,} people, {done.events:,} events")
         context = context_of(platform, today(platform.settings), report)
         run = run_pipeline(context, platform.control, watch=lambda step: out.say(step_line(step)))
     watch.parts |= {step.step: step.seconds for step in run.steps}
-
-
-def _simulate(
-    platform: Platform, report: Report, *, people: int, days: int, seed: int, until: str = ""
-) -> Simulated:
-    from datetime import UTC, datetime
-
-    from nextup.algorithms.audience.simulate import AudienceConfig
-    from nextup.entrypoints.cli.context import parse_day
-    from nextup.services.simulate import simulate as simulate_audience
-
-    day = parse_day(until, "--until") if until else datetime.now(UTC).date()
-    return simulate_audience(
-        platform.event_log,
-        platform.catalog,
-        AudienceConfig(people=people, days=days),
-        ends_at=datetime(day.year, day.month, day.day, tzinfo=UTC),
-        seed=seed,
-        report=report,
-    )
 
 
 def _new_folder(folder: Path | None) -> Path:

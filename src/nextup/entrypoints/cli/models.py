@@ -1,13 +1,16 @@
-"""`nextup model list|promote|rollback`."""
+"""`nextup model list|promote|rollback|track`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nextup.entrypoints.cli.context import platform_at
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+
+if TYPE_CHECKING:
+    from nextup.bootstrap import Platform
 
 app = typer.Typer(no_args_is_help=True, help="Which model serves.")
 
@@ -50,7 +53,8 @@ def promote(
 
     with platform_at(home) as platform:
         model = promote(platform.control, platform.recommendation_store, model_id)
-    Output(as_json=as_json).result(model, f"{model.model_id} is in service.")
+        told = _tell(platform)
+    Output(as_json=as_json).result(model, f"{model.model_id} is in service.{told}")
 
 
 @app.command()
@@ -60,7 +64,32 @@ def rollback(home: Home = HERE, as_json: Json = False) -> None:
 
     with platform_at(home) as platform:
         model = rollback(platform.control, platform.recommendation_store)
-    Output(as_json=as_json).result(model, f"{model.model_id} is in service again.")
+        told = _tell(platform)
+    Output(as_json=as_json).result(model, f"{model.model_id} is in service again.{told}")
+
+
+@app.command()
+def track(home: Home = HERE, as_json: Json = False) -> None:
+    """Tell the tracker of all models and of the one in service; what it knows stays."""
+    from nextup.domain.errors import ConfigurationError
+    from nextup.services.tracking import catch_up
+
+    with platform_at(home) as platform:
+        settings = platform.settings
+        if settings.tracker_url.startswith("null:"):
+            raise ConfigurationError(
+                "There is no tracker.", cure="Set tracker_url, for one to mlflow://."
+            )
+        told = catch_up(platform.tracker, platform.control, platform.files, settings.tracking)
+    Output(as_json=as_json).result({"models": told}, f"The tracker knows {len(told):,} models.")
+
+
+def _tell(platform: Platform) -> str:
+    """Bring the tracker in step; what goes wrong there is said, and stops nothing."""
+    from nextup.services.tracking import follow_at
+
+    wrong = follow_at(platform)
+    return f" ({wrong})" if wrong else ""
 
 
 def _ndcg(metrics: object) -> str:

@@ -46,6 +46,9 @@ def serve(
     # one person's products are small: BLAS threads would cost more than they bring
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+    from nextup.entrypoints.heap import settle_heap
+
+    settle_heap()
     from nextup.entrypoints.api.server import serve as serve_http
     from nextup.entrypoints.logs import configure_logs
     from nextup.services.access.exposure import require_safe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextup.entrypoints.cli.context import contract_of, platform_at
+from nextup.entrypoints.cli.interruption import until_interrupted
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterator
-
     from nextup.bootstrap import Platform
     from nextup.ports.topics import SupportsTopics
     from nextup.services.shares import Share
@@ -32,6 +29,7 @@ class Work(StrEnum):
     LAKE = "lake"
     ONLINE = "online"
     INTAKE = "intake"
+    LISTS = "lists"
 
 
 def register(root: typer.Typer) -> None:
@@ -56,11 +54,13 @@ def stream(
     Any number may run: on Kafka they share the partitions, and others take over from one that
     ends.
     """
+    from nextup.entrypoints.heap import settle_heap
     from nextup.services.shares import run_shares, run_until_idle
 
+    settle_heap()
     out = Output(as_json=as_json)
-    with platform_at(home) as platform, _until_interrupted() as stop:
-        shares = _shares(platform, only)
+    with platform_at(home) as platform, until_interrupted() as stop:
+        shares = _shares(platform, only, once=once)
         out.say(f"Streaming: {', '.join(shares)}")
         if once:
             run_until_idle(shares, QUIET_SECONDS)
@@ -106,7 +106,7 @@ def produce(
     from nextup.services.replay import Replay
 
     out = Output(as_json=as_json)
-    with platform_at(home) as platform, _until_interrupted() as stop:
+    with platform_at(home) as platform, until_interrupted() as stop:
         replay = Replay(_topics(platform), platform.files, file, topic)
         if restart:
             replay.forget()
@@ -128,15 +128,22 @@ def _topics(platform: Platform) -> SupportsTopics:
     return log
 
 
-def _shares(platform: Platform, only: Work | None) -> dict[str, Share]:
+def _shares(platform: Platform, only: Work | None, *, once: bool) -> dict[str, Share]:
+    from nextup.entrypoints.cli.engine_streams import engine_shares
     from nextup.ports.topics import SupportsTopics
 
     wanted = {only} if only else {Work.LAKE, Work.ONLINE}
+    if platform.settings.stream.lists and not only:
+        wanted.add(Work.LISTS)
     log = platform.event_log
     if isinstance(log, SupportsTopics):
+        of_engine = engine_shares(platform, wanted, once=once)
+        others = wanted - of_engine.keys()
         if platform.settings.kafka.intake and not only:
-            wanted.add(Work.INTAKE)
-        return _of_groups(platform, log, wanted)
+            others.add(Work.INTAKE)
+        return _of_groups(platform, log, others) | of_engine
+    if Work.LISTS in wanted:
+        _topics(platform)
     return _of_one_log(platform, wanted)
 
 
@@ -190,19 +197,3 @@ def _of_one_log(platform: Platform, wanted: set[Work]) -> dict[str, Share]:
     if Work.ONLINE in wanted:
         shares[Work.ONLINE] = Follower("online", updater.apply_all, every_seconds=POLL_SECONDS)
     return shares
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that work ends between two steps."""
-    import signal
-    import threading
-
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

@@ -227,6 +227,11 @@ class ClientPeople(_Narrowed):
         self.control = ports.control
 
     @property
+    def store_opener(self) -> Any:
+        """The tenant's: a run publishes everybody's lists."""
+        return self._port.store_opener
+
+    @property
     def engine(self) -> Any:
         """The tenant's; opened when it is asked for."""
         return self._port.engine

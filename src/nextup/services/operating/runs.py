@@ -143,6 +143,7 @@ class PipelineRunner:
             control=ports.control,
             tracker=ports.tracker,
             report=self._report,
+            reopen_store=ports.store_opener,
         )
 
         def begun(run: Run) -> None:

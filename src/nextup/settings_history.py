@@ -1,0 +1,35 @@
+"""The section of the settings that is about histories which are extracted day by day."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from nextup.settings_servers import Section
+
+ACTIONS = ["LIKE", "VIEW"]
+
+
+class History(Section):
+    """Another program's database, and the folders that a day of it is extracted into."""
+
+    url: Annotated[str, Field(repr=False, exclude=True)] = (
+        ""  # postgresql://user:password@host:5432/database, where people's actions are
+    )
+    table: str = "Interaction"  # one row per action; "schema.table" names a schema
+    id_column: str = "id"  # its whole numbers divide the work; any order will do
+    user_column: str = "user_id"  # who acted
+    item_column: str = "book_id"  # what it was done to
+    action_column: str = "action"  # what was done
+    at_column: str = "action_date"  # when; without a time zone it is UTC
+    actions: list[str] = ACTIONS  # those that are counted; a column of the files each
+    item_table: str = "Book"  # what says how items are called outside; empty: as in item_column
+    item_key: str = "id"  # its column that item_column names
+    item_name: str = "isbn"  # its column that goes into the files
+    user_name: str = "user_id"  # the files' first column; the second is called as item_name
+    parts: PositiveInt = 4  # connections that read at once, and files of a day
+    format: Literal["csv", "parquet"] = "csv"  # of the files
+    processed: str = "processed/interactions"  # a day's folder goes here, as yyyy/mm/dd,
+    raw: str = "raw/interactions"  # its copy here,
+    dataset: str = "raw/interactions/DataSet"  # and into the history here, as yyyy-mm-dd
