@@ -61,9 +61,7 @@ class DeltaFolder:
             with translated(f"The lake in {self._root}"):
                 Path(self.uri(table)).mkdir(parents=True, exist_ok=True)
 
-    def open(
-        self, table: Table, version: int | None, options: dict[str, str] | None
-    ) -> DeltaTable:
+    def open(self, table: Table, version: int | None, options: dict[str, str] | None) -> DeltaTable:
         """The table at a version; None: the latest. Raises what delta-rs raises."""
         kind = LocalTable if self.local is not None else DeltaTable
         return kind(self.uri(table), version=version, storage_options=options)
