@@ -64,6 +64,7 @@ def make_world(home: Path, *, trained: bool = True, **access: Any) -> World:
         for name, value in world.access.items()
     )
     text = f"[access]\n{lines}\n\n[recommend]\nlist_depth = 30\ncandidates = 60\n"
+    text += "\n[lake]\ncollect_seconds = 0  # so that two who do the same leave the same\n"
     (home / "nextup.toml").write_text(text, encoding="utf-8")
     for tenant in ("default", FOREIGN):
         with open_platform(world.settings(tenant=tenant)) as platform:

@@ -31,7 +31,8 @@ class Gathering:
         self.waiting: list[dict[str, Any]] = []
         self.sending: list[dict[str, Any]] = []
         self.oldest_at = 0.0  # monotonic seconds
-        self.closing = False  # what waits is due at once
+        self.closing = False  # what waits is due at once, to the end
+        self.hurried = False  # likewise, until nothing waits
         self.failure: Exception | None = None
         self.accepted = self.duplicates = self.rejected = 0
         self.broken: list[Row] = []
@@ -52,7 +53,7 @@ class Gathering:
 
     def hurry(self) -> None:
         """What waits is due at once."""
-        self.oldest_at = float("-inf")
+        self.hurried = bool(self.waiting)
 
     def raise_failure(self) -> None:
         """Raises BatchFailed with all that was not sent, if sending has failed."""
@@ -63,15 +64,15 @@ class Gathering:
         """Seconds until the next batch is to be sent; None while nothing waits."""
         if not self.waiting:
             return None
-        if self.closing or len(self.waiting) >= self.size:
+        if self.closing or self.hurried or len(self.waiting) >= self.size:
             return 0.0
         return max(0.0, self.oldest_at + self.seconds - monotonic())
 
     def take(self) -> list[dict[str, Any]]:
         """What is sent next; the rest goes on waiting."""
         self.sending, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
-        if self.waiting:
-            self.oldest_at = monotonic()
+        self.hurried = self.hurried and bool(self.waiting)
+        self.oldest_at = monotonic()
         return self.sending
 
     def note(self, result: BatchResult) -> None:
