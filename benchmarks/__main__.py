@@ -27,6 +27,7 @@ PARTS: dict[str, list[str]] = {
     "reranking": [],
     "stores": [],
     "web": [],
+    "engines": [],
 }
 QUICK: dict[str, list[str]] = {
     "embedded": ["--data", "ml-latest-small", "--rounds", "2"],
@@ -36,6 +37,7 @@ QUICK: dict[str, list[str]] = {
     "growth": ["--millions", "1", "2"],
     "stores": ["--entries", "50000", "--events", "20000", "--reads", "300", "--rounds", "1"],
     "web": ["--rounds", "1", "--people", "300"],
+    "engines": ["--millions", "1", "--alone", "0"],
 }
 HEADER = (
     "| what | ours | rival | rival's name | ratio | goal | met |",

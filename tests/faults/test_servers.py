@@ -155,7 +155,7 @@ def test_a_connection_that_was_cut_is_replaced(server: Server, place: Place) -> 
     log.append([event(1)])
     with connect(server.url, autocommit=True) as operator:
         operator.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "  # and wait for it
             "WHERE pid <> pg_backend_pid() AND usename = current_user"
         )
     assert log.append([event(2)])[0].event_id == event(2).event_id

@@ -105,7 +105,7 @@ class MongoRecommendationStore:
             {f"generations.{key}": {"$exists": True}, "in_service": {"$ne": key}},
             {"$set": {f"generations.{key}.dropping": True}},
         )
-        registry = self._look()
+        registry = self._look_patiently()
         if not marked:
             if registry.get("in_service") == key:
                 raise in_service(generation)
@@ -137,6 +137,10 @@ class MongoRecommendationStore:
         with self._database.at_the_wall():
             return self._registry.find_one(_REGISTRY) or {}
 
+    def _look_patiently(self) -> Document:
+        """As writers do: a server that is away for a moment is waited for."""
+        return self._database.repeat(lambda: self._registry.find_one(_REGISTRY) or {})
+
     def _change(self, condition: dict[str, Any], change: dict[str, Any]) -> bool:
         """Change the registry if it is so; returns whether it was."""
         return self._database.repeat(
@@ -149,7 +153,7 @@ class MongoRecommendationStore:
         return None if key is None else str(registry["generations"][key]["place"])
 
     def _refuse_in_service(self, generation: str) -> None:
-        if self._look().get("in_service") == _key(generation):
+        if self._look_patiently().get("in_service") == _key(generation):
             raise in_service(generation)
 
     def _writable(self, generation: str) -> Collection[Document]:
@@ -157,7 +161,7 @@ class MongoRecommendationStore:
         in service; finishes an interrupted deletion."""
         key = _key(generation)
         while True:
-            registry = self._look()
+            registry = self._look_patiently()
             known = registry.get("generations", {}).get(key)
             if registry.get("in_service") == key:
                 raise in_service(generation)
