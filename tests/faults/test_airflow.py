@@ -91,11 +91,11 @@ class Api:
         wait_for(lambda: self._is_taken("/backfills", body))
 
     def _is_taken(self, path: str, body: dict[str, Any]) -> bool:
-        """503: its SQLite file is busy; 409: the backfill before is not put away yet."""
+        """500 and 503: its SQLite file is busy; 409: the backfill before is not put away yet."""
         try:
             self(path, body)
         except HTTPError as error:
-            if error.code not in {409, 503}:
+            if error.code not in {409, 500, 503}:
                 raise
             return False
         return True
