@@ -12,11 +12,11 @@ import pyarrow as pa
 from pyspark.ml.recommendation import ALS
 from pyspark.sql import SparkSession
 
+from nextup.adapters.engine.spark_core import SparkCore
 from nextup.domain.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
     from nextup.ports.engine import Factorization
 
@@ -27,10 +27,8 @@ _alone: Final = threading.Lock()  # the folder for checkpoints is the whole proc
 _USER, _ITEM, _VALUE = "user", "item", "value"
 
 
-class SparkFactorization:
+class SparkFactorization(SparkCore):
     """The part of the Spark engine that trains: SupportsFactorization."""
-
-    _session: SparkSession
 
     def factorize(
         self, problem: Factorization, seed: int
@@ -62,12 +60,6 @@ class SparkFactorization:
         finally:
             path = context._jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
             path.getFileSystem(context._jsc.hadoopConfiguration()).delete(path, True)
-
-    def _explained(self) -> AbstractContextManager[None]:
-        raise NotImplementedError
-
-    def _place(self, table: Table) -> str:
-        raise NotImplementedError
 
 
 def _als(problem: Factorization, seed: int) -> ALS:

@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from nextup.adapters.engine.spark_core import SparkCore
 from nextup.adapters.engine.spark_tables import spark_schema
 from nextup.schemas.table_schemas import table_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from pyspark.sql import DataFrame
 
@@ -32,7 +32,7 @@ BLOCK_ROWS: Final = 500_000  # at least, where the part has as many: some 50 MB 
 _COUNTS: Final = "name string, value bigint"  # what parts answer that only count
 
 
-class SparkBlocks:
+class SparkBlocks(SparkCore):
     """The part of the Spark engine that sends Python to the executors: SupportsBlocks."""
 
     def map_blocks(
@@ -60,9 +60,6 @@ class SparkBlocks:
         for row in counted.to_pylist():
             totals[row["name"]] += row["value"]
         return dict(totals)
-
-    def _explained(self) -> AbstractContextManager[None]:
-        raise NotImplementedError
 
 
 def _parted(frame: nw.LazyFrame[Any], by: str) -> DataFrame:

@@ -10,13 +10,14 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as sf
 
+from nextup.adapters.engine.spark_core import SparkCore
 from nextup.domain.errors import BackendUnavailable, ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
 PORT: Final = 5432
 FETCHED_AT_ONCE: Final = 10_000  # rows; without it the driver holds a whole part
@@ -24,10 +25,8 @@ _REFUSED: Final = ("syntax error", "does not exist", "permission denied", "opera
 _AS: Final = "extracted"  # what the query is called in the statement around it
 
 
-class SparkDatabases:
+class SparkDatabases(SparkCore):
     """The part of the Spark engine that reads databases: ReadsDatabases."""
-
-    _session: SparkSession
 
     def read_query(self, url: str, query: str, *, split_by: str, parts: int) -> nw.LazyFrame[Any]:
         """As in the port. Ranges of equal width, between the least and the greatest number."""
@@ -60,7 +59,7 @@ class SparkDatabases:
         try:
             for part in range(parts):
                 mine = sf.pmod(sf.xxhash64(by), sf.lit(parts)) == part
-                yield self.arrays(nw.from_native(native.filter(mine)))  # type: ignore[attr-defined]
+                yield self.arrays(nw.from_native(native.filter(mine)))
         except (PySparkException, Py4JError) as error:
             raise explained(error, "") from error
         finally:

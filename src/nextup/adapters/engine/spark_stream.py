@@ -20,6 +20,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as sf
 
+from nextup.adapters.engine.spark_blocks import SparkBlocks
 from nextup.adapters.engine.spark_stream_kafka import (
     EVENTS,
     MESSAGES,
@@ -33,16 +34,14 @@ from nextup.domain.errors import BackendUnavailable, ConfigurationError, Conflic
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
 
-    from nextup.adapters.engine.spark_session import SharedSession
     from nextup.adapters.engine.spark_stream_kafka import Topic
     from nextup.adapters.engine.spark_stream_topics import LogTopics
     from nextup.domain.events import Position, Rejected
     from nextup.domain.tables import Table
     from nextup.ports.engine import Engine
-    from nextup.settings import Settings
 
     Start = Callable[[Callable[[DataFrame, int], None]], StreamingQuery]
 
@@ -130,12 +129,8 @@ class SparkStream:
             self._at_work.release()
 
 
-class SparkStreams:
+class SparkStreams(SparkBlocks):
     """The part of the Spark engine that follows topics: SupportsStreams."""
-
-    _session: SparkSession
-    _shared: SharedSession
-    _settings: Settings
 
     def stream_to_lake(
         self,
@@ -147,10 +142,10 @@ class SparkStreams:
     ) -> SparkStream:
         """As in the port. A batch has as many messages as the lake writer's, at most."""
         topic = self._topics.of(self._session, MESSAGES[table])
-        stands = self.position(table, source)  # type: ignore[attr-defined]
+        stands = self.position(table, source)
         if every_seconds is None and self._topics.is_read(topic, stands):
             return SparkStream(None)
-        writer = _LakeWriter(self, topic, source, reject)  # type: ignore[arg-type]
+        writer = _LakeWriter(self, topic, source, reject)
         name = f"lake-{table.value}"
         return self._follow(topic, name, writer.write, every_seconds, stands)
 
@@ -168,7 +163,7 @@ class SparkStreams:
         def batch(rows: DataFrame) -> int:
             people = rows.select(t.USER_ID).filter(sf.col(t.USER_ID).isNotNull()).distinct()
             before()
-            counted = self.sum_blocks(nw.from_native(people), t.USER_ID, work)  # type: ignore[attr-defined]
+            counted = self.sum_blocks(nw.from_native(people), t.USER_ID, work)
             return int(sum(counted.values()))
 
         return self._follow(topic, name, batch, every_seconds, {})
@@ -198,7 +193,7 @@ class SparkStreams:
                 return writer.trigger(availableNow=True).start()
             return writer.trigger(processingTime=f"{every_seconds * 1000:.0f} milliseconds").start()
 
-        with self._explained():  # type: ignore[attr-defined]
+        with self._explained():
             return SparkStream(start).begin(work)
 
     @cached_property

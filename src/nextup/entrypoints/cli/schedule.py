@@ -39,6 +39,9 @@ def schedule(
     Until interrupted: a pipeline under way ends at its next report, and what it had done stays
     done. What was missed is made up for.
     """
+    from nextup.entrypoints.heap import settle_heap
+
+    settle_heap()
     out = Output(as_json=as_json)
     done: list[Outcome] = []
 
