@@ -10,6 +10,16 @@ ARGS ?=
 N ?= 200
 SEED ?= $(shell date +%s)
 
+# make RECIPE=book-platform TARGET: the recipe's own chores, in its folder, which is made where it is absent.
+ifdef RECIPE
+FOLDER ?= $(RECIPE)
+GOALS := $(or $(MAKECMDGOALS),help)
+.PHONY: $(GOALS)
+$(GOALS): $(FOLDER)/nextup.toml
+	@PATH="$(abspath $(BIN)):$$PATH" $(MAKE) --no-print-directory -C $(FOLDER) $@
+$(FOLDER)/nextup.toml: | $(VENV)/.core
+	@$(BIN)/nextup init --recipe $(RECIPE) $(FOLDER)
+else
 .PHONY: help
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -72,6 +82,7 @@ clean:  ## remove environments, builds and caches (never data)
 	@rm -rf $(VENV) build dist htmlcov docs/_build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find src -name '*.so' -delete -o -name '*.egg-info' -prune -exec rm -rf {} +
 
+endif
 # Environments. One stamp per set of requirements; a change of the pins renews it.
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Nextup needs Python 3.11 or newer; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }

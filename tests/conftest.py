@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from datetime import UTC, date, datetime
@@ -36,6 +37,16 @@ list_depth = 30
 published_depth = 30
 candidates = 60
 """
+
+
+@pytest.fixture(autouse=True)
+def _logs_end_with_the_test() -> Iterator[None]:
+    """A command that a test ran here has made Nextup log to what was standard error then."""
+    log = logging.getLogger("nextup")
+    before = (log.handlers[:], log.level, log.propagate)
+    yield
+    log.handlers[:], log.propagate = before[0], before[2]
+    log.setLevel(before[1])
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Every setting, with its default and its reason. Read once, frozen, handed down.
 
-One `nextup.toml`; each key can be overridden by the environment: `NEXTUP_EVENT_LOG_URL`, and
-`NEXTUP_GATE__MODE` for `mode` in the section `[gate]`. Relative paths and SQLite files are
-relative to the folder of the `nextup.toml`.
+One `nextup.toml`; each key can be overridden by the environment, or by the `.env` beside it:
+`NEXTUP_EVENT_LOG_URL`, and `NEXTUP_GATE__MODE` for `mode` in the section `[gate]`. Relative
+paths and SQLite files are relative to the folder of the `nextup.toml`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from nextup.domain.errors import ConfigurationError
@@ -40,6 +39,7 @@ from nextup.settings_servers import (
     Spark,
     Tracking,
 )
+from nextup.settings_sources import ENV_FILE, TomlFile, url_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -143,12 +143,11 @@ class LakeUpkeep(Section):
 
 
 class Schedule(Section):
-    """When `nextup schedule` does what, in `timezone`; without a time it does not."""
+    """When what is done every day, in `timezone`; without a time it is not."""
 
-    pipeline: TimeOfDay = "02:00"  # brings the day that has just ended into service
+    pipelines: dict[str, TimeOfDay] = {}  # {nextup_daily = "03:00"}: other times than their own
     backup: TimeOfDay = ""  # an archive of everything, as `nextup backup` makes one
-    lake: TimeOfDay = ""  # merges small files and removes old versions
-    catch_up_days: NonNegativeInt = 7  # days that the pipeline missed and makes up for, at most
+    catch_up_days: NonNegativeInt = 7  # days that a pipeline missed and makes up for, at most
     retries: NonNegativeInt = 3  # of what failed, until its next time
     retry_seconds: PositiveFloat = 300.0  # until what failed is tried again
     backup_folder: str = "backups"  # where archives go
@@ -231,6 +230,7 @@ class Settings(BaseSettings):
         frozen=True,
         extra="forbid",
         toml_file=None,
+        dotenv_filtering="match_prefix",
     )
 
     tenant: Annotated[str, Field(pattern=TENANT)] = (
@@ -281,6 +281,7 @@ class Settings(BaseSettings):
     mongodb: MongoDB = MongoDB()
     tracking: Tracking = Tracking()
     spark: Spark = Spark()
+    options: dict[str, Any] = {}  # of the recipe, which says what there is; a section of its own
 
     home: Annotated[Path, Field(exclude=True)] = Path()  # the folder of the nextup.toml
 
@@ -293,8 +294,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[Any, ...]:
-        """What the caller passes wins over the environment, which wins over the file."""
-        return init_settings, env_settings, _url_files, TomlConfigSettingsSource(settings_cls)
+        """What the caller passes wins over the environment, which wins over the files."""
+        return init_settings, env_settings, url_files, dotenv_settings, TomlFile(settings_cls)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """All fields; of a URL no more than nobody minds."""
@@ -309,15 +310,6 @@ def without_credentials(url: str) -> str:
     return f"{scheme}{slashes}{place.rpartition('@')[2]}{question and '?...'}"
 
 
-def _url_files() -> dict[str, str]:
-    """`NEXTUP_CONTROL_URL_FILE` names a file that holds the URL, as a container's secret."""
-    return {
-        name.removeprefix("NEXTUP_").removesuffix("_FILE").lower(): Path(file).read_text().strip()
-        for name, file in os.environ.items()
-        if name.startswith("NEXTUP_") and name.endswith("_URL_FILE")
-    }
-
-
 def load_settings(folder: Path | str = ".", **overrides: Any) -> Settings:
     """Read `nextup.toml` in `folder` (its absence means defaults) and the environment.
 
@@ -327,7 +319,7 @@ def load_settings(folder: Path | str = ".", **overrides: Any) -> Settings:
     file = home / FILE_NAME
 
     class FileSettings(Settings):
-        model_config = SettingsConfigDict(toml_file=file)
+        model_config = SettingsConfigDict(toml_file=file, env_file=home / ENV_FILE)
 
     try:
         return FileSettings(home=home, **overrides)

@@ -19,6 +19,7 @@ from nextup.domain.errors import ConfigurationError, Conflict
 from nextup.domain.operations import Outcome, Run, StepRecord
 from nextup.entrypoints.cli.app import app
 from nextup.entrypoints.cli.context import context_of
+from nextup.recipes.pipelines import pipelines_of
 from nextup.services.daily_jobs import daily_jobs, last_whole_day
 from nextup.settings import load_settings
 
@@ -31,14 +32,15 @@ if TYPE_CHECKING:
 MAIN = "from nextup.entrypoints.cli.app import main; main()"
 TIMES = """
 [schedule]
-pipeline = "00:00"
+pipelines = {nextup_daily = "00:00", nextup_maintenance = "00:00"}
 backup = "00:00"
-lake = "00:00"
 backup_keep = 2
 
 [reranker]
 mode = "off"
 """
+
+NOTHING = '[schedule]\npipelines = {nextup_daily = "", nextup_maintenance = ""}\n'
 
 
 def jobs_of(platform: Platform) -> dict[str, Job]:
@@ -46,13 +48,14 @@ def jobs_of(platform: Platform) -> dict[str, Job]:
     toml = home / "nextup.toml"
     toml.write_text(f"{toml.read_text()}\n{TIMES}")
     settings = load_settings(home)
-    jobs = daily_jobs(settings, partial(open_platform, settings), context_of)
+    pipelines = pipelines_of(settings)
+    jobs = daily_jobs(settings, pipelines, partial(open_platform, settings), context_of)
     return {job.name: job for job in jobs}
 
 
 def test_the_pipeline_does_the_day_that_ended(built: Platform) -> None:
     """What is on record tells what is missed; a run that ended before its last step counts not."""
-    job = jobs_of(built)["pipeline"]
+    job = jobs_of(built)["nextup_daily"]
     assert list(job.missed(date(2026, 4, 1))) == []  # the built platform's day is 31 March
     assert list(job.missed(date(2026, 4, 3))) == [date(2026, 4, 2), date(2026, 4, 3)]
     now = datetime(2026, 4, 3, tzinfo=UTC)
@@ -77,17 +80,18 @@ def test_backups_come_and_go(built: Platform) -> None:
 
 
 def test_the_lake_is_looked_after(built: Platform) -> None:
-    """From the first time that comes after the start."""
-    job = jobs_of(built)["lake"]
+    """Once; days that were missed are not made up for."""
+    job = jobs_of(built)["nextup_maintenance"]
+    assert list(job.missed(date(2026, 4, 9))) == [date(2026, 4, 9)]
+    assert "files_fewer" in job.run(date(2026, 4, 9))
     assert list(job.missed(date(2026, 4, 9))) == []
-    assert list(job.missed(date(2026, 4, 10))) == [date(2026, 4, 10)]
-    assert "files fewer" in job.run(date(2026, 4, 10))
-    assert list(job.missed(date(2026, 4, 10))) == []
+    assert list(job.missed(date(2026, 4, 12))) == [date(2026, 4, 12)]
+    assert last_whole_day(built.control) == date(2026, 3, 31)  # the daily one's runs are its own
 
 
 def test_nothing_to_do(tmp_path: Path) -> None:
     """Without a time there is nothing to wait for."""
-    (tmp_path / "nextup.toml").write_text('[schedule]\npipeline = ""\n')
+    (tmp_path / "nextup.toml").write_text(NOTHING)
     done = CliRunner().invoke(app, ["schedule", "-C", str(tmp_path)])
     assert isinstance(done.exception, ConfigurationError)
 
@@ -107,7 +111,7 @@ def test_a_real_one(built: Platform) -> None:
     now = datetime.now(UTC)
     built.control.save_run(Run("r", yesterday.isoformat(), Outcome.SUCCEEDED, now))
     built.control.save_step("r", StepRecord("publish", Outcome.SUCCEEDED, now, 1.0))
-    (home / "nextup.toml").write_text('[schedule]\nbackup = "00:00"\n')
+    (home / "nextup.toml").write_text(f'{NOTHING}backup = "00:00"\n')
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, "schedule", "-C", str(home)],
         stdout=subprocess.PIPE,
@@ -123,7 +127,7 @@ def test_a_real_one(built: Platform) -> None:
             if ".tar:" in line:
                 process.send_signal(signal.SIGTERM)
     assert process.returncode == 0, lines
-    assert any("backup    next at" in line for line in lines)
+    assert any("backup             next at" in line for line in lines)
     assert lines[-1] == "Stopped.\n"
     assert len(list((home / "backups").glob("nextup-*.tar"))) == 1
 
@@ -132,7 +136,7 @@ def test_machines_are_told(built: Platform) -> None:
     """`--once --json` prints what was done, and exits with 1 where something failed."""
     home = built.settings.home
     (home / "backups").write_text("no folder")
-    (home / "nextup.toml").write_text('[schedule]\npipeline = ""\nbackup = "00:00"\n')
+    (home / "nextup.toml").write_text(f'{NOTHING}backup = "00:00"\n')
     done = CliRunner().invoke(app, ["schedule", "--once", "--json", "-C", str(home)])
     assert done.exit_code == 1
     (outcome,) = json.loads(done.stdout)

@@ -10,30 +10,37 @@ import pytest
 import typer.main
 
 from nextup.domain.errors import ConfigurationError
-from nextup.entrypoints.airflow.plans import PLANS, Plan, plans_of
+from nextup.entrypoints.airflow.plans import Plan, plans_of
 from nextup.entrypoints.airflow.writing import write_dags
 from nextup.entrypoints.cli.app import app
-from nextup.services.pipeline import STEPS
-from nextup.settings import load_settings
+from nextup.recipes.folders import recipes
+from nextup.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EVERY = [pytest.param(plan, id=plan.dag_id) for plans in PLANS.values() for plan in plans]
+RECIPES = ["", *recipes()]
+EVERY = [
+    pytest.param(plan, id=plan.dag_id)
+    for recipe in RECIPES
+    for plan in plans_of(Settings(recipe=recipe))  # type: ignore[arg-type]
+]
 
 
 def test_names_and_times() -> None:
     """What people who run these deployments know them by."""
-    known = {plan.dag_id: plan.at or f"after {plan.after}" for plan in sum(PLANS.values(), ())}
-    assert known == {
-        "nextup_daily": "02:00",
-        "nextup_maintenance": "04:00",
-        "generate_book_recommendations": "00:00",
-        "hdfs_maintenance": "03:00",
-        "film_lakehouse_daily": "02:00",
-        "inject-data": "07:00",
-        "train-model": "after data",
-    }
+    known = {plan.dag_id: plan.at for plan in plans_of(Settings())}
+    assert known == {"nextup_daily": "02:00", "nextup_maintenance": "04:00"}
+
+
+def test_other_times(tmp_path: Path) -> None:
+    """The settings give a pipeline another time, or none; a name that is none is refused."""
+    (tmp_path / "nextup.toml").write_text('[schedule.pipelines]\nnextup_daily = "05:30"\n')
+    assert plans_of(load_settings(tmp_path))[0].at == "05:30"
+    (tmp_path / "nextup.toml").write_text('[schedule.pipelines]\nnightly = "05:30"\n')
+    with pytest.raises(ConfigurationError, match="nightly") as error:
+        plans_of(load_settings(tmp_path))
+    assert "nextup_daily" in error.value.cure
 
 
 @pytest.mark.parametrize("plan", EVERY)
@@ -50,26 +57,17 @@ def test_every_command_exists(plan: Plan) -> None:
     assert len(names) == len({*names})
 
 
-@pytest.mark.parametrize("recipe", sorted(PLANS))
-def test_the_pipeline_is_whole(recipe: str) -> None:
-    """Every step of the list, in its order, in one DAG or in the next that it starts."""
-    tasks = [task.name for plan in PLANS[recipe] for task in plan.tasks]
-    steps = [step.name for step in STEPS]
-    assert [name for name in tasks if name in steps] == steps
-
-
-@pytest.mark.parametrize("recipe", sorted(PLANS))
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_what_starts_a_run_is_made(recipe: str) -> None:
     """An asset that a DAG waits for is made by another one of the same deployment."""
-    made = {task.makes for plan in PLANS[recipe] for task in plan.tasks}
-    assert {plan.after for plan in PLANS[recipe] if plan.after} <= made
+    plans = plans_of(Settings(recipe=recipe))  # type: ignore[arg-type]
+    made = {task.makes for plan in plans for task in plan.tasks}
+    assert {plan.after for plan in plans if plan.after} <= made
 
 
 def test_written_for_airflow(tmp_path: Path) -> None:
-    """Code and data, in place of what was there; a recipe without DAGs of its own gets those of
-    every platform."""
-    settings = load_settings(tmp_path, recipe="rating-service", timezone="Europe/Paris")
-    assert plans_of(settings) == PLANS[""]
+    """Code and data, in place of what was there."""
+    settings = load_settings(tmp_path, timezone="Europe/Paris")
     for since in (date(2026, 3, 1), date(2026, 3, 2)):
         files = write_dags(tmp_path / "dags", settings, nextup=["nextup"], since=since)
     assert sorted(file.name for file in (tmp_path / "dags").iterdir()) == sorted(

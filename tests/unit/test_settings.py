@@ -204,3 +204,30 @@ def test_settings_do_not_show_passwords(tmp_path: Path) -> None:
     settings = load_settings(tmp_path, control_url=url)
     assert "hunter2" not in f"{settings!r} {settings}"
     assert "postgresql://db:5432/shop" in repr(settings)
+
+
+def test_variables_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`${NAME}` is the environment's, or that of the .env beside the file; a missing one is
+    named."""
+    text = 'control_url = "postgresql://shop:${SHOP_PASSWORD}@localhost/shop"\n'
+    (tmp_path / "nextup.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match="SHOP_PASSWORD"):
+        load_settings(tmp_path)
+    (tmp_path / ".env").write_text("SHOP_PASSWORD=open\n")
+    assert load_settings(tmp_path).control_url == "postgresql://shop:open@localhost/shop"
+    monkeypatch.setenv("SHOP_PASSWORD", "sesame")
+    assert load_settings(tmp_path).control_url == "postgresql://shop:sesame@localhost/shop"
+
+
+def test_settings_in_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They win over the nextup.toml, the environment wins over them; other programs' variables
+    are left alone, and a name that is no setting is told."""
+    (tmp_path / "nextup.toml").write_text("seed = 1\n[gate]\nk = 5\n")
+    (tmp_path / ".env").write_text("NEXTUP_SEED=2\nNEXTUP_GATE__K=7\nPOSTGRES_PASSWORD=x\n")
+    settings = load_settings(tmp_path)
+    assert (settings.seed, settings.gate.k) == (2, 7)
+    monkeypatch.setenv("NEXTUP_SEED", "3")
+    assert load_settings(tmp_path).seed == 3
+    (tmp_path / ".env").write_text("NEXTUP_SEAD=2\n")
+    with pytest.raises(ConfigurationError, match="sead"):
+        load_settings(tmp_path)

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from nextup.domain.pipelines import DAILY
+
 
 class Outcome(StrEnum):
     """How a run or a step stands."""
@@ -32,7 +34,7 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pass of the pipeline for one date."""
+    """One pass of a pipeline for one date."""
 
     run_id: str
     date: str  # ISO, the day whose end the run describes
@@ -40,6 +42,7 @@ class Run:
     started_at: datetime
     finished_at: datetime | None = None
     steps: tuple[StepRecord, ...] = ()
+    pipeline: str = DAILY
 
 
 @dataclass(frozen=True, slots=True)

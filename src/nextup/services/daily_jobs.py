@@ -1,4 +1,4 @@
-"""What is done every day by itself: the pipeline, a backup, the lake's housekeeping."""
+"""What is done every day by itself: the pipelines, and a backup."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nextup.domain.operations import Outcome
 from nextup.services.backup import ORDER, backup
-from nextup.services.lake_upkeep import maintain_lake
-from nextup.services.pipeline import LOCK, STEPS, run_pipeline
+from nextup.services.pipeline import LOCK, PIPELINES, run_pipeline
 from nextup.services.schedule import DAY, Job, days_up_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from nextup.domain.operations import Run
+    from nextup.domain.operations import Run, StepRecord
     from nextup.ports.control import Control
+    from nextup.services.pipeline import Pipeline
     from nextup.services.steps import Context
     from nextup.settings import Settings
 
@@ -25,18 +25,24 @@ if TYPE_CHECKING:
     """Opens a platform for one job, and closes it."""
     ContextOf = Callable[[Any, date], Context]
 
-RECENT = 400  # runs that are looked through for the last day that is done
+BACKUP = "backup"
+RECENT = 1_000  # runs that are looked through for the last day that is done
 _BACKUP = re.compile(r"nextup-(\d{4}-\d\d-\d\d)\.tar")
 
 
-def daily_jobs(settings: Settings, opened: Opened, context_of: ContextOf) -> list[Job]:
-    """Those that the settings give a time."""
-    given = settings.schedule
+def daily_jobs(
+    settings: Settings, pipelines: Sequence[Pipeline], opened: Opened, context_of: ContextOf
+) -> list[Job]:
+    """Those that have a time. A pipeline that waits for another's asset follows it at once."""
     work: list[tuple[str, str, _Work]] = [
-        ("pipeline", given.pipeline, _Pipeline(settings, opened, context_of)),
-        ("backup", given.backup, _Backup(settings, opened)),
-        ("lake", given.lake, _Lake(settings, opened)),
+        (
+            one.name,
+            one.at,
+            _Pipelines(chain_from(one, pipelines), settings, opened, context_of),
+        )
+        for one in pipelines
     ]
+    work.append((BACKUP, settings.schedule.backup, _Backup(settings, opened)))
     return [Job(name, time.fromisoformat(at), one.missed, one.run) for name, at, one in work if at]
 
 
@@ -48,23 +54,28 @@ class _Work(Protocol):
     def run(self, due: date) -> str: ...
 
 
-class _Pipeline:
-    """For the day that has just ended when the time comes."""
+class _Pipelines:
+    """One, and those that its assets start: for the day that has just ended when the time comes."""
 
-    def __init__(self, settings: Settings, opened: Opened, context_of: ContextOf) -> None:
-        self._catch_up = settings.schedule.catch_up_days
+    def __init__(
+        self, chain: Sequence[Pipeline], settings: Settings, opened: Opened, context_of: ContextOf
+    ) -> None:
+        self._chain = chain
+        self._catch_up = settings.schedule.catch_up_days if chain[0].catch_up else 0
         self._opened = opened
         self._context_of = context_of
 
     def missed(self, due: date) -> Sequence[date]:
         with self._opened() as platform:
-            done = last_whole_day(platform.control)
+            done = last_whole_day(platform.control, self._chain[-1])
         return days_up_to(due, done + DAY if done else None, catch_up=self._catch_up)
 
     def run(self, due: date) -> str:
         with self._opened() as platform:
-            run = run_pipeline(self._context_of(platform, due - DAY), platform.control)
-        return f"{run.date}: {run.steps[-1].message}"
+            context = self._context_of(platform, due - DAY)
+            for pipeline in self._chain:
+                run = run_pipeline(context, platform.control, pipeline=pipeline)
+        return f"{run.date}: {said(run.steps[-1])}"
 
 
 class _Backup:
@@ -94,33 +105,29 @@ class _Backup:
                 yield date.fromisoformat(found[1])
 
 
-class _Lake:
-    """Small files are merged, old versions go. What was missed needs no making up for."""
-
-    def __init__(self, settings: Settings, opened: Opened) -> None:
-        self._opened = opened
-        self._keep_days = settings.lake.keep_days
-        self._done: date | None = None
-
-    def missed(self, due: date) -> Sequence[date]:
-        self._done = self._done or due  # the first time comes after the start
-        return [due] if self._done < due else []
-
-    def run(self, due: date) -> str:
-        with self._opened() as platform, platform.control.lock(LOCK):
-            upkeep = maintain_lake(platform.lake, keep_days=self._keep_days)
-        self._done = due
-        return f"{upkeep.files_merged:,} files fewer"
+def chain_from(first: Pipeline, pipelines: Sequence[Pipeline]) -> list[Pipeline]:
+    """It, then those that what it makes starts, and so on."""
+    chain = [first]
+    for pipeline in chain:
+        made = {step.makes for step in pipeline.steps} - {""}
+        chain += [one for one in pipelines if one.after in made and one not in chain]
+    return chain
 
 
-def last_whole_day(control: Control) -> date | None:
-    """The latest day that was put in service, by whomever."""
-    days = [run.date for run in control.runs(RECENT) if _is_whole(run)]
+def said(step: StepRecord) -> str:
+    """The step's remark; without one, its counts."""
+    return step.message or ", ".join(f"{name} {count:,}" for name, count in step.counts.items())
+
+
+def last_whole_day(control: Control, pipeline: Pipeline = PIPELINES[0]) -> date | None:
+    """The latest day that the pipeline was done for, by whomever."""
+    days = [run.date for run in control.runs(RECENT) if _is_whole(run, pipeline)]
     return date.fromisoformat(max(days)) if days else None
 
 
-def _is_whole(run: Run) -> bool:
+def _is_whole(run: Run, pipeline: Pipeline) -> bool:
     """Whether its last step, which builds on all others, was done."""
-    return any(
-        step.step == STEPS[-1].name and step.outcome is Outcome.SUCCEEDED for step in run.steps
+    last = pipeline.step_names[-1]
+    return run.pipeline == pipeline.name and any(
+        step.step == last and step.outcome is Outcome.SUCCEEDED for step in run.steps
     )

@@ -1,4 +1,4 @@
-"""The nightly work as data: an ordered list of steps that the command line, the scheduler and
+"""The nightly work as data: ordered lists of steps that the command line, the scheduler and
 Airflow all read.
 
 Every step is idempotent for a date, so a killed run is resumed by running it again: what is done
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nextup.domain.errors import ConfigurationError, InvalidInput, NextupError
 from nextup.domain.operations import Outcome, Run, StepRecord
+from nextup.domain.pipelines import DAILY, MAINTENANCE
 from nextup.services import steps
 
 if TYPE_CHECKING:
@@ -27,17 +28,39 @@ if TYPE_CHECKING:
 
     Watch = Callable[[StepRecord], None]
 
-LOCK = "pipeline"
+LOCK = "pipeline"  # one for all: two pipelines may write the same tables
+HOUR = 3600  # seconds
+DATA, MODEL = "data", "model"  # assets: gold as of a day, a model in service
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One station of the pipeline."""
+    """One station of a pipeline."""
 
     name: str
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     run: Callable[[Context], steps.Done]
+    makes: str = ""  # the asset that is there afterwards
+    timeout_seconds: int = 2 * HOUR  # where a scheduler can end it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """Steps one after the other, for one day. In Airflow it is the DAG of this name."""
+
+    name: str
+    about: str
+    steps: tuple[Step, ...]
+    at: str = ""  # local time of each day; empty: when `after` is made, or when somebody says so
+    after: str = ""  # the asset that starts it
+    catch_up: bool = True  # whether days that were missed are made up for
+    within_minutes: int = 360  # of its time, or its start: a run that is not done then is late
+
+    @property
+    def step_names(self) -> list[str]:
+        """In their order."""
+        return [step.name for step in self.steps]
 
 
 STEPS: tuple[Step, ...] = (
@@ -53,6 +76,7 @@ STEPS: tuple[Step, ...] = (
         ("silver.interactions",),
         ("gold.user_item", "gold.item_stats", "gold.trending"),
         steps.features,
+        makes=DATA,
     ),
     Step(
         "train",
@@ -66,30 +90,67 @@ STEPS: tuple[Step, ...] = (
         ("models", "gold.user_item", "silver.interactions"),
         ("gold.recommendations", "recommendation_store", "online_state"),
         steps.publish,
+        makes=MODEL,
     ),
 )
+"""From the log to the lists of everybody."""
+
+UPKEEP = Step("maintain_lake", ("lake",), ("lake",), steps.maintain)
+
+PIPELINES: tuple[Pipeline, ...] = (
+    Pipeline(
+        name=DAILY,
+        about="From the log to the lists of everybody, for the day that has just ended.",
+        steps=STEPS,
+        at="02:00",
+    ),
+    Pipeline(
+        name=MAINTENANCE,
+        about="The lake's upkeep.",
+        steps=(UPKEEP,),
+        at="04:00",
+        catch_up=False,
+    ),
+)
+"""Of a deployment without a recipe. The first one is meant where none is named."""
+
+
+def pipeline_with(step: str, pipelines: Sequence[Pipeline]) -> Pipeline:
+    """The first one that has the step; the first of all where none has, or no step is named."""
+    return next((one for one in pipelines if step in one.step_names), pipelines[0])
+
+
+def pipeline_named(name: str, pipelines: Sequence[Pipeline]) -> Pipeline:
+    """The first one where the name is empty. Raises InvalidInput for a name that is none."""
+    for pipeline in pipelines:
+        if name in {"", pipeline.name}:
+            return pipeline
+    names = ", ".join(one.name for one in pipelines)
+    raise InvalidInput(f"There is no pipeline '{name}'.", cure=f"Pipelines: {names}.")
 
 
 def run_pipeline(
     context: Context,
     control: Control,
     *,
+    pipeline: Pipeline = PIPELINES[0],
     first: str | None = None,
     last: str | None = None,
     watch: Watch | None = None,
     begun: Callable[[Run], None] | None = None,
 ) -> Run:
-    """Run the steps for the context's date; raises what a step raises, after recording it.
+    """Run its steps for the context's date; raises what a step raises, after recording it.
 
     `begun` is told of the run when it holds the lock and is recorded, `watch` of each step.
     """
-    chosen = choose_steps(first, last)
+    chosen = choose_steps(first, last, pipeline)
     started_at = datetime.now(UTC)
     run = Run(
         f"{context.day.isoformat()}-{started_at:%Y%m%dT%H%M%S%f}",
         context.day.isoformat(),
         Outcome.RUNNING,
         started_at,
+        pipeline=pipeline.name,
     )
     with control.lock(LOCK):
         _mark_interrupted(control)
@@ -111,9 +172,11 @@ def run_pipeline(
     return run
 
 
-def choose_steps(first: str | None, last: str | None) -> Sequence[Step]:
+def choose_steps(
+    first: str | None, last: str | None, pipeline: Pipeline = PIPELINES[0]
+) -> Sequence[Step]:
     """The steps from `first` to `last`; raises InvalidInput for a name that is none."""
-    names = [step.name for step in STEPS]
+    names = pipeline.step_names
     for name in (first, last):
         if name is not None and name not in names:
             raise InvalidInput(f"There is no step '{name}'.", cure=f"Steps: {', '.join(names)}.")
@@ -122,7 +185,7 @@ def choose_steps(first: str | None, last: str | None) -> Sequence[Step]:
     if start >= stop:
         order = ", ".join(names)
         raise InvalidInput(f"Step '{first}' comes after '{last}'.", cure=f"The order is {order}.")
-    return STEPS[start:stop]
+    return pipeline.steps[start:stop]
 
 
 def end_of_day(day: date, settings: Settings) -> datetime:

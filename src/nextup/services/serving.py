@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nextup.services.lists_in_blocks import Reopen
     from nextup.services.operating.runs import PipelineRunner
     from nextup.services.operating.what_if import Inspector
+    from nextup.services.pipeline import Pipeline
     from nextup.services.serving_model import ServingModel
     from nextup.services.stream import Applied
     from nextup.settings import Settings
@@ -111,16 +112,22 @@ class Operating:
     """What operators have beside: each part is made when it is first used, with the libraries
     that it needs."""
 
-    def __init__(self, ports: ServingPorts, model: Callable[[], ServingModel]) -> None:
+    def __init__(
+        self,
+        ports: ServingPorts,
+        model: Callable[[], ServingModel],
+        pipelines: Sequence[Pipeline],
+    ) -> None:
+        self.pipelines = pipelines
         self._ports = ports
         self._model = model
 
     @cached_property
     def runner(self) -> PipelineRunner:
-        """Runs the pipeline on an operator's word."""
+        """Runs a pipeline on an operator's word."""
         from nextup.services.operating.runs import PipelineRunner
 
-        return PipelineRunner(self._ports)
+        return PipelineRunner(self._ports, self.pipelines)
 
     @cached_property
     def inspector(self) -> Inspector:
@@ -147,9 +154,11 @@ class Serving:
         on_outcome: Callable[[str, Outcome], None] | None = None,
         changes: Changes | None = None,
         duty: Duty | None = None,
+        pipelines: Sequence[Pipeline] = (),
     ) -> None:
-        """`changes` is shared with the other processes that serve the same platform, if there are
-        any; `duty` lets one of them at a time follow the log and write the lake."""
+        """`pipelines` are those that operators can run. `changes` is shared with the other
+        processes that serve the same platform, if there are any; `duty` lets one of them at a
+        time follow the log and write the lake."""
         self.changes = changes = changes or Changes()
         self._duty = duty or (lambda stop: True)
         self.ports = ports
@@ -199,7 +208,7 @@ class Serving:
             batch_rows=ports.settings.lake.batch_rows,
             every_seconds=ports.settings.lake.collect_seconds,
         )
-        self.operating = Operating(ports, self.watcher.current)
+        self.operating = Operating(ports, self.watcher.current, pipelines)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 

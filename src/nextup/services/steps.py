@@ -24,6 +24,7 @@ from nextup.services.factorize import trainer
 from nextup.services.features import make_features
 from nextup.services.histories import load_histories
 from nextup.services.judge import judge
+from nextup.services.lake_upkeep import maintain_lake
 from nextup.services.learn_order import RERANKER, can_learn, fit_ranker
 from nextup.services.publish import make_lists
 from nextup.services.publish import publish as publish_lists
@@ -218,6 +219,12 @@ def publish(context: Context) -> Done:
     told = track(context.tracker, context.files, record)
     told = told or follow(context.tracker, context.control, context.settings.tracking)
     return Done(counts, _joined(remark or f"{record.model_id} is in service", told))
+
+
+def maintain(context: Context) -> Done:
+    """Merge the lake's small files, and remove versions that nobody may read any more."""
+    upkeep = maintain_lake(context.lake, keep_days=context.settings.lake.keep_days)
+    return Done({"files_fewer": upkeep.files_merged})
 
 
 def _joined(*remarks: str) -> str:

@@ -77,6 +77,7 @@ class SqlControl(SqlBackup, SqlTrial):
             "outcome": run.outcome.value,
             "started_at": to_microseconds(run.started_at),
             "finished_at": _microseconds(run.finished_at),
+            "pipeline": run.pipeline,
         }
         with self._database.begin() as connection:
             self._put(connection, self._tables.runs, values)
@@ -252,7 +253,7 @@ class SqlControl(SqlBackup, SqlTrial):
 def _run(row: Row[Any], steps: Sequence[StepRecord]) -> Run:
     finished_at = None if row.finished_at is None else from_microseconds(row.finished_at)
     outcome, started_at = Outcome(row.outcome), from_microseconds(row.started_at)
-    return Run(row.run_id, row.date, outcome, started_at, finished_at, tuple(steps))
+    return Run(row.run_id, row.date, outcome, started_at, finished_at, tuple(steps), row.pipeline)
 
 
 def _step(row: Row[Any]) -> StepRecord:

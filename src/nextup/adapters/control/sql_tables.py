@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Boolean, Column, Float, ForeignKey, MetaData, Table, Text
 
 from nextup.adapters.sql import Id, Number
+from nextup.domain.pipelines import DAILY
 from nextup.domain.tables import MODEL_ID
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class ControlTables:
             Column("outcome", Text, nullable=False),
             Column("started_at", Number, nullable=False, index=True),
             Column("finished_at", Number),
+            Column("pipeline", Text, nullable=False, server_default=DAILY),
         )
         self.steps = Table(
             name("run_steps"),

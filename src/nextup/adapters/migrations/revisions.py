@@ -20,6 +20,6 @@ PARTS: Final[dict[str, Part]] = {
     "catalog": Part("items", ("catalog_0001",)),
     "recommendation_store": Part("recommendation_lists", ("recommendation_store_0001",)),
     "online_state": Part("online_position", ("online_state_0001",)),
-    "control": Part("runs", ("control_0001",)),
+    "control": Part("runs", ("control_0001", "control_0002")),
     "clients": Part("clients", ("clients_0001",)),
 }

@@ -9,9 +9,10 @@ from alembic import op
 from nextup.adapters.sql import Id, Number
 
 if TYPE_CHECKING:
+    from sqlalchemy import Column
     from sqlalchemy.schema import SchemaItem
 
-__all__ = ["Id", "Number", "create_table", "drop_table", "named"]
+__all__ = ["Id", "Number", "add_column", "create_table", "drop_column", "drop_table", "named"]
 
 PREFIX: Final = "nextup_prefix"  # among the options of a run
 
@@ -24,6 +25,16 @@ def named(table: str) -> str:
 def create_table(name: str, *columns: SchemaItem, **options: Any) -> None:
     """With the indexes that its columns ask for."""
     op.create_table(named(name), *columns, **options)
+
+
+def add_column(table: str, column: Column[Any]) -> None:
+    """To the rows that are there it has its default."""
+    op.add_column(named(table), column)
+
+
+def drop_column(table: str, name: str) -> None:
+    """With what it holds."""
+    op.drop_column(named(table), name)
 
 
 def drop_table(*names: str) -> None:

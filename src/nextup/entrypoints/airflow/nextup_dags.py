@@ -110,20 +110,15 @@ def asset_of(name: str) -> Asset:
 
 def made_dag(plan: dict[str, Any]) -> DAG:
     """The tasks one after the other, for one day at a time."""
-    hour, minute = (plan["at"] or "0:0").split(":")
-    cron = f"{int(minute)} {int(hour)} * * *"
-    by_time = bool(plan["at"])
     reference = (
-        DeadlineReference.DAGRUN_LOGICAL_DATE if by_time else DeadlineReference.DAGRUN_QUEUED_AT
+        DeadlineReference.DAGRUN_LOGICAL_DATE if plan["at"] else DeadlineReference.DAGRUN_QUEUED_AT
     )
     with DAG(
         plan["dag_id"],
         description=plan["about"],
-        schedule=CronTriggerTimetable(cron, timezone=PLAN["timezone"])
-        if by_time
-        else [asset_of(plan["after"])],
+        schedule=_schedule_of(plan),
         start_date=datetime.fromisoformat(PLAN["since"]).replace(tzinfo=ZONE),
-        catchup=True,
+        catchup=plan["catch_up"],
         max_active_runs=1,
         deadline=DeadlineAlert(
             reference=reference,
@@ -139,6 +134,14 @@ def made_dag(plan: dict[str, Any]) -> DAG:
                 before >> now
             before = now
     return dag
+
+
+def _schedule_of(plan: dict[str, Any]) -> Any:
+    """At its time, after its asset, or only when somebody triggers it."""
+    if plan["at"]:
+        hour, minute = map(int, plan["at"].split(":"))
+        return CronTriggerTimetable(f"{minute} {hour} * * *", timezone=PLAN["timezone"])
+    return [asset_of(plan["after"])] if plan["after"] else None
 
 
 def _end(process: subprocess.Popen[str]) -> None:

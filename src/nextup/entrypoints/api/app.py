@@ -43,6 +43,7 @@ from nextup.entrypoints.api.requests import Requests
 from nextup.entrypoints.api.tracing import Tracing
 from nextup.entrypoints.api.vital_signs import VitalSigns
 from nextup.entrypoints.web import charts, pages
+from nextup.recipes.pipelines import pipelines_of
 from nextup.services.access.accounts import Accounts
 from nextup.services.access.guard import Guard
 from nextup.services.access.tenants import Tenants
@@ -231,4 +232,5 @@ def _serving(
         on_outcome=metrics.count_outcome,
         changes=changes,
         duty=duties(ports.settings.tenant) if duties is not None else None,
+        pipelines=pipelines_of(ports.settings),
     )

@@ -60,7 +60,9 @@ def list_runs(services: Services, limit: Limit = 20, cursor: Cursor = None) -> R
 def start_run(body: RunRequest, services: Services) -> RunAnswer:
     """In the background of this process; the answer comes when it has begun. 409 while another
     run is under way, here or elsewhere."""
-    run = services.operating.runner.start(body.date, first=body.first, last=body.last)
+    run = services.operating.runner.start(
+        body.date, pipeline=body.pipeline or "", first=body.first, last=body.last
+    )
     return _run(run, services)
 
 
@@ -88,16 +90,25 @@ def cancel_run(run_id: Name, services: Services) -> RunAnswer:
     return _run(run, services)
 
 
-@router.get("/steps", responses=problems(503), summary="The pipeline's steps")
-def list_steps() -> StepsAnswer:
+@router.get("/steps", responses=problems(422, 503), summary="A pipeline's steps")
+def list_steps(
+    services: Services,
+    pipeline: Annotated[
+        Word | None, Query(description="Which pipeline's; default: the first one's.")
+    ] = None,
+) -> StepsAnswer:
     """In the order in which they run, with what they read and write."""
-    from nextup.services.pipeline import STEPS
+    from nextup.services.pipeline import pipeline_named
 
+    pipelines = services.operating.pipelines
+    chosen = pipeline_named(pipeline or "", pipelines)
     return StepsAnswer(
+        pipeline=chosen.name,
+        pipelines=[one.name for one in pipelines],
         steps=[
             StepShape(step=step.name, reads=list(step.reads), writes=list(step.writes))
-            for step in STEPS
-        ]
+            for step in chosen.steps
+        ],
     )
 
 
@@ -234,6 +245,7 @@ def _run(run: Run, services: Serving) -> RunAnswer:
     seconds = None if run.finished_at is None else _age(run.started_at, run.finished_at)
     return RunAnswer(
         run_id=run.run_id,
+        pipeline=run.pipeline,
         date=run.date,
         outcome=run.outcome.value,
         started_at=run.started_at,

@@ -35,9 +35,10 @@ class ProgressAnswer(BaseModel):
 
 
 class RunAnswer(BaseModel):
-    """One pass of the pipeline for one date."""
+    """One pass of a pipeline for one date."""
 
     run_id: str
+    pipeline: str = Field(examples=["nextup_daily"])
     date: str = Field(description="The day that it describes.", examples=["2026-11-20"])
     outcome: str = Field(description="running, succeeded, failed or interrupted.")
     started_at: datetime
@@ -57,8 +58,9 @@ class RunsAnswer(BaseModel):
 
 
 class RunRequest(Body):
-    """Which run to start. Everything has a default: today, all steps."""
+    """Which run to start. Everything has a default: the first pipeline, today, all steps."""
 
+    pipeline: Word | None = Field(None, description="Which pipeline; default: the first one.")
     date: Day | None = Field(None, description="The day to describe; default: today.")
     first: Word | None = Field(None, description="The first step to run.", examples=["collect"])
     last: Word | None = Field(None, description="The last step to run.", examples=["publish"])
@@ -75,8 +77,10 @@ class StepShape(BaseModel):
 
 
 class StepsAnswer(BaseModel):
-    """The pipeline, in order."""
+    """A pipeline's steps, in order, and which pipelines there are."""
 
+    pipeline: str
+    pipelines: list[str]
     steps: list[StepShape]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from nextup.domain.clients import Scope
 from nextup.entrypoints.api.access import serving_of
 from nextup.entrypoints.api.clients import token_router
 from nextup.entrypoints.api.problems import problems
+from nextup.recipes.folders import module_of
 from nextup.recipes.parts import Parts
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 def include_recipe(app: FastAPI, doors: Doors, settings: Settings) -> None:
     """Mount them. A recipe without a router has none; no recipe, no routes."""
-    module = f"nextup.recipes.{settings.recipe.replace('-', '_')}.router"
-    if not settings.recipe or not _exists(module):
+    module = module_of(settings.recipe, "router")
+    if module is None:
         return
     app.state.recipe = Parts(
         settings=settings,
@@ -33,14 +32,7 @@ def include_recipe(app: FastAPI, doors: Doors, settings: Settings) -> None:
         accounts=app.state.accounts,
         guard=app.state.guard,
     )
-    routers: Routers = import_module(module).make_routers(app.state.recipe)
+    routers: Routers = module.make_routers(app.state.recipe)
     if routers.public is not None:
         doors.include_public(routers.public)
     doors.include(routers.guarded, Scope.READ, Scope.WRITE)
-
-
-def _exists(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the folder
-        return False

@@ -42,7 +42,7 @@ def airflow(
     rows = [
         (
             plan.dag_id,
-            plan.at or f"after {plan.after}",
+            plan.at or (f"after {plan.after}" if plan.after else ""),
             " > ".join(task.name for task in plan.tasks),
         )
         for plan in plans

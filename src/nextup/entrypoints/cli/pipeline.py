@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nextup.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The steps from the log to the lists.")
+Name = Annotated[str, typer.Argument(help="Which one; default: the first of `pipeline list`.")]
 Date = Annotated[str, typer.Option("--date", help="The day to describe, ISO; default: today.")]
 
 
@@ -35,6 +36,7 @@ def register(root: typer.Typer) -> None:
 
 @app.command()
 def run(
+    name: Name = "",
     day: Date = "",
     first: Annotated[str, typer.Option("--from", help="The first step to run.")] = "",
     last: Annotated[str, typer.Option("--to", help="The last step to run.")] = "",
@@ -44,8 +46,31 @@ def run(
     home: Home = HERE,
     as_json: Json = False,
 ) -> None:
-    """Run the pipeline. A killed run is resumed by running it again."""
-    _run(home, as_json, day=day, first=first, last=last, backfill=backfill)
+    """Run a pipeline. A killed run is resumed by running it again."""
+    _run(home, as_json, name, day=day, first=first, last=last, backfill=backfill)
+
+
+@app.command("list")
+def list_pipelines(home: Home = HERE, as_json: Json = False) -> None:
+    """The pipelines of this platform, or of its recipe: when they run, and their steps."""
+    from nextup.recipes.pipelines import pipelines_of
+
+    with platform_at(home) as platform:
+        found = pipelines_of(platform.settings)
+    rows = [
+        (
+            one.name,
+            one.at or (f"after {one.after}" if one.after else ""),
+            " > ".join(one.step_names),
+        )
+        for one in found
+    ]
+    document = [
+        {"name": one.name, "about": one.about, "at": one.at, "after": one.after}
+        | {"steps": one.step_names}
+        for one in found
+    ]
+    Output(as_json=as_json).table("Pipelines", ("name", "at", "steps"), rows, document)
 
 
 @app.command()
@@ -59,11 +84,19 @@ def status(
     with platform_at(home) as platform:
         runs = platform.control.runs(limit)
     rows = [
-        (run.run_id, run.date, step.step, step.outcome.value, step.seconds, _counts(step))
+        (
+            run.run_id,
+            run.pipeline,
+            run.date,
+            step.step,
+            step.outcome.value,
+            step.seconds,
+            _counts(step),
+        )
         for run in runs
         for step in run.steps
     ]
-    columns = ("run", "date", "step", "outcome", "seconds", "what")
+    columns = ("run", "pipeline", "date", "step", "outcome", "seconds", "what")
     title = "Runs" if rows else "No runs yet; `nextup pipeline run` makes one."
     out.table(title, columns, rows, runs)
 
@@ -81,6 +114,7 @@ def publish(day: Date = "", home: Home = HERE, as_json: Json = False) -> None:
 def _run(
     home: str,
     as_json: bool,
+    name: str = "",
     *,
     day: str = "",
     first: str = "",
@@ -88,17 +122,21 @@ def _run(
     backfill: str = "",
     as_of: str = "",
 ) -> None:
-    from nextup.services.pipeline import run_pipeline
+    from nextup.recipes.pipelines import pipelines_of
+    from nextup.services.pipeline import pipeline_named, pipeline_with, run_pipeline
 
     out = Output(as_json=as_json)
     runs: list[Run] = []
     with platform_at(home) as platform, out.progress() as report:
+        found = pipelines_of(platform.settings)
+        chosen = pipeline_named(name, found) if name else pipeline_with(first or last, found)
         for one in _days(platform.settings, day, backfill):
             context = context_of(platform, one, report, parse_as_of(as_of))
             runs.append(
                 run_pipeline(
                     context,
                     platform.control,
+                    pipeline=chosen,
                     first=first or None,
                     last=last or None,
                     watch=lambda step: out.say(step_line(step)),

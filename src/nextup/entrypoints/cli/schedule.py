@@ -34,7 +34,7 @@ def schedule(
     home: Home = HERE,
     as_json: Json = False,
 ) -> None:
-    """Run the pipeline, backups and the lake's housekeeping at the times of `[schedule]`.
+    """Run the pipelines and backups at their times, which `[schedule]` can change.
 
     Until interrupted: a pipeline under way ends at its next report, and what it had done stays
     done. What was missed is made up for.
@@ -48,7 +48,7 @@ def schedule(
     def told(outcome: Outcome) -> None:
         done.append(outcome)
         ending = "" if outcome.done else "FAILED: "
-        out.say(f"{outcome.due}  {outcome.job:<9} {ending}{outcome.says}")
+        out.say(f"{outcome.due}  {outcome.job:<18} {ending}{outcome.says}")
 
     with platform_at(home) as platform, platform.control.lock(LOCK), until_interrupted() as stop:
         scheduler = _scheduler(platform.settings, stop, told)
@@ -56,7 +56,7 @@ def schedule(
             scheduler.do_what_is_due(stop)
         else:
             for moment, job in scheduler.next_times():
-                out.say(f"{job:<9} next at {moment:%Y-%m-%d %H:%M} UTC")
+                out.say(f"{job:<18} next at {moment:%Y-%m-%d %H:%M} UTC")
             scheduler.run(stop)
     out.result(done, "Stopped." if stop.is_set() else None)
     if once and not all(outcome.done for outcome in done):
@@ -71,21 +71,32 @@ def _scheduler(
 
     from nextup.bootstrap import open_platform
     from nextup.domain.errors import ConfigurationError
+    from nextup.recipes.pipelines import pipelines_of
     from nextup.services.daily_jobs import daily_jobs
     from nextup.services.pipeline import zone_of
     from nextup.services.schedule import Patience, Scheduler
 
-    zone = zone_of(settings)
     # Each job opens the backends anew: a server that was restarted meanwhile is no concern.
-    jobs = daily_jobs(settings, partial(open_platform, settings), partial(_context, stop))
+    jobs = daily_jobs(
+        settings,
+        pipelines_of(settings),
+        partial(open_platform, settings),
+        partial(_context, stop),
+    )
     if not jobs:
         raise ConfigurationError(
             "There is nothing to do at any time.",
-            cure='Set a time, such as schedule.pipeline = "02:00".',
+            cure='Set a time, such as schedule.backup = "02:00".',
         )
     given = settings.schedule
     patience = Patience(given.retries, given.retry_seconds)
-    return Scheduler(jobs, zone, patience=patience, clock=lambda: datetime.now(UTC), told=told)
+    return Scheduler(
+        jobs,
+        zone_of(settings),
+        patience=patience,
+        clock=lambda: datetime.now(UTC),
+        told=told,
+    )
 
 
 def _context(stop: threading.Event, platform: Any, day: date) -> Context:

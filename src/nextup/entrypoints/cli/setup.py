@@ -26,9 +26,14 @@ def register(root: typer.Typer) -> None:
 
 def init(
     folder: Annotated[Path, typer.Argument(help="Made if absent.")] = Path(),
+    recipe: Annotated[str, typer.Option(help="A deployment that is known by name.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Make a platform: a folder with a nextup.toml that shows and explains every default."""
+    """Make a platform: a folder with a nextup.toml that shows and explains every default, or with
+    all that a recipe needs."""
+    if recipe:
+        _init_recipe(recipe, folder, Output(as_json=as_json))
+        return
     from nextup.domain.errors import Conflict
     from nextup.services.settings_reference import example_toml
     from nextup.settings import FILE_NAME
@@ -43,6 +48,19 @@ def init(
     Output(as_json=as_json).result(
         {"settings": str(file)},
         f"Wrote {file}. Next: `nextup ingest sample -C {folder}`, or your own data.",
+    )
+
+
+def _init_recipe(recipe: str, folder: Path, out: Output) -> None:
+    from nextup.recipes.folders import write_folder
+
+    written = write_folder(recipe, folder)
+    for name, value in written.secrets.items():
+        out.say(f"{name}={value}")
+    kept = f" Passwords are in {folder / '.env'}." if written.secrets else ""
+    out.result(
+        {"files": [str(file) for file in written.files], "secrets": written.secrets},
+        f"Wrote {len(written.files)} files to {folder}.{kept} Next: see {folder / 'README.md'}.",
     )
 
 

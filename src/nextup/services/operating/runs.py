@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nextup.domain.errors import Conflict, NextupError, NotFound
 from nextup.domain.operations import Outcome
-from nextup.services.pipeline import choose_steps, end_of_day, run_pipeline, today
+from nextup.services.pipeline import choose_steps, end_of_day, pipeline_named, run_pipeline, today
 from nextup.services.steps import Context
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nextup.domain.operations import Run, StepRecord
     from nextup.ports.control import Control
+    from nextup.services.pipeline import Pipeline
     from nextup.services.serving import ServingPorts
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,9 @@ def find_run(control: Control, run_id: str) -> Run:
 class PipelineRunner:
     """One run at a time, in a thread of its own. Safe to share between threads."""
 
-    def __init__(self, ports: ServingPorts) -> None:
+    def __init__(self, ports: ServingPorts, pipelines: Sequence[Pipeline]) -> None:
         self._ports = ports
+        self._pipelines = pipelines
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._cancelled = threading.Event()
@@ -70,17 +72,23 @@ class PipelineRunner:
         self._progress = Progress()
 
     def start(
-        self, day: date | None = None, *, first: str | None = None, last: str | None = None
+        self,
+        day: date | None = None,
+        *,
+        pipeline: str = "",
+        first: str | None = None,
+        last: str | None = None,
     ) -> Run:
         """Begin a run and return it as it begins. Raises Conflict while another is under way,
-        here or elsewhere, and InvalidInput for steps that are none."""
-        choose_steps(first, last)
+        here or elsewhere, and InvalidInput for a pipeline or steps that are none."""
+        chosen = pipeline_named(pipeline, self._pipelines)
+        choose_steps(first, last, chosen)
         settings = self._ports.settings
         with self._starting:
             self._refuse_a_second()
             self._cancelled.clear()
             self._progress = Progress()
-            attempt = _Attempt(day or today(settings), first, last)
+            attempt = _Attempt(chosen, day or today(settings), first, last)
             self._thread = threading.Thread(
                 target=self._carry_out, args=(attempt,), name="nextup-pipeline", daemon=True
             )
@@ -153,6 +161,7 @@ class PipelineRunner:
         run_pipeline(
             context,
             ports.control,
+            pipeline=attempt.pipeline,
             first=attempt.first,
             last=attempt.last,
             watch=self._watch,
@@ -176,7 +185,8 @@ class PipelineRunner:
 class _Attempt:
     """One start: whoever asked for it waits until the run has begun, or could not."""
 
-    def __init__(self, day: date, first: str | None, last: str | None) -> None:
+    def __init__(self, pipeline: Pipeline, day: date, first: str | None, last: str | None) -> None:
+        self.pipeline = pipeline
         self.day = day
         self.first = first
         self.last = last

@@ -11,20 +11,21 @@ export const runLine = (run) => h("p", {}, h("a", { href: `#/runs/${part(run.run
 export async function runs(place, id) {
   if (id) return oneRun(place, id);
   const [found, steps] = await Promise.all([get(`${OPERATIONS}/runs`, { limit: 50 }), get(`${OPERATIONS}/steps`)]);
-  const names = steps.steps.map((one) => one.step);
   if (!place.querySelector("[data-live]")) {
-    const choice = (name, first) => h("select", { name }, names.map((step, at) => h("option", { value: step, selected: at === (first ? 0 : names.length - 1) }, step)));
+    const pipeline = h("select", { name: "pipeline", onchange: () => chooseSteps(place, pipeline.value) }, steps.pipelines.map((name) => h("option", { value: name }, name)));
+    const choice = (name) => h("select", { name }, stepOptions(steps.steps, name === "last"));
     place.replaceChildren(
       h("h1", {}, "Pipeline"),
       h("form", { class: "bar", onsubmit: (event) => { event.preventDefault(); start(new FormData(event.target)); } },
+        h("label", {}, "Pipeline", pipeline),
         h("label", {}, "Day", h("input", { name: "date", type: "date" })),
-        h("label", {}, "From step", choice("first", true)), h("label", {}, "To step", choice("last", false)),
+        h("label", {}, "From step", choice("first")), h("label", {}, "To step", choice("last")),
         h("button", { class: "main" }, "Run")),
       panel("Seconds by step", h("div", { class: "chart", "data-live": "chart" })),
       panel("Runs", h("div", { "data-live": "table" })));
   }
   find("[data-live=table]", place).replaceChildren(table([
-    ["Run", (run) => h("a", { href: `#/runs/${part(run.run_id)}` }, run.run_id)], ["Day", (run) => run.date],
+    ["Run", (run) => h("a", { href: `#/runs/${part(run.run_id)}` }, run.run_id)], ["Pipeline", (run) => run.pipeline], ["Day", (run) => run.date],
     ["Outcome", (run) => state(run.outcome)], ["Started", (run) => moment(run.started_at)], ["Took", (run) => span(run.seconds), "number"],
     ["Steps", (run) => `${run.steps.filter((one) => one.outcome === "succeeded").length} of ${run.steps.length}`, "number"],
   ], found.runs, "The pipeline never ran."));
@@ -32,10 +33,17 @@ export async function runs(place, id) {
   return found.runs.some((run) => run.outcome === "running") ? 1 : 10;
 }
 
+const stepOptions = (steps, last) => steps.map((one, at) => h("option", { value: one.step, selected: at === (last ? steps.length - 1 : 0) }, one.step));
+
+async function chooseSteps(place, pipeline) {
+  const { steps } = await get(`${OPERATIONS}/steps`, { pipeline });
+  for (const name of ["first", "last"]) find(`[name=${name}]`, place).replaceChildren(...stepOptions(steps, name === "last"));
+}
+
 function start(given) {
-  const body = { first: given.get("first"), last: given.get("last") };
+  const body = { pipeline: given.get("pipeline"), first: given.get("first"), last: given.get("last") };
   if (given.get("date")) body.date = given.get("date");
-  act(`Run the pipeline from ${body.first} to ${body.last}?`, "Run", async () => {
+  act(`Run ${body.pipeline} from ${body.first} to ${body.last}?`, "Run", async () => {
     const run = await post(`${OPERATIONS}/runs`, body);
     location.hash = `#/runs/${part(run.run_id)}`;
   }, "The run has begun.");
