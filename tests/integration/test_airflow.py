@@ -15,8 +15,9 @@ from stack.errors import Unavailable
 from stack.fetching import python_environment
 
 from nextup.domain.operations import Outcome
-from nextup.entrypoints.airflow.plans import PLANS
+from nextup.entrypoints.airflow.plans import plans_of
 from nextup.entrypoints.airflow.writing import write_dags
+from nextup.services.pipeline import STEPS
 from nextup.settings import load_settings
 
 if TYPE_CHECKING:
@@ -66,34 +67,30 @@ def look(home: Path, airflow: Path, folder: Path, *more: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(900)  # a cold machine installs Airflow
-@pytest.mark.parametrize("recipe", ["platform-api"])
-def test_a_dag_runs(sample: Platform, airflow: Path, tmp_path: Path, recipe: str) -> None:
+def test_a_dag_runs(sample: Platform, airflow: Path, tmp_path: Path) -> None:
     """Every DAG is what its plan says; and one does its work: each of its tasks is a run of its
     step, of the day that it was given."""
-    settings = load_settings(sample.settings.home, recipe=recipe)
+    settings = load_settings(sample.settings.home)
     home = tmp_path / "airflow"
     folder = home / "dags"
     write_dags(folder, settings, nextup=NEXTUP, since=date(2026, 3, 31))
     in_airflow(home, airflow / "airflow", "db", "migrate")
-    said = look(home, airflow, folder, "inject-data", "2026-03-31T12:00:00+00:00")
+    said = look(home, airflow, folder, "nextup_daily", "2026-03-31T12:00:00+00:00")
     assert said.pop("state") == "success"
     assert said == {
         plan.dag_id: {
             "tasks": [task.name for task in plan.tasks],
             "retries": [3],
             "timeouts": [7200.0],
-            "makes": [f"nextup://{recipe}/{task.makes}" for task in plan.tasks if task.makes],
-            "catchup": True,
+            "makes": [f"nextup://nextup/{task.makes}" for task in plan.tasks if task.makes],
+            "catchup": plan.catch_up,
             "at_once": 1,
             "deadlines": 1,
-            "schedule": "CronTriggerTimetable" if plan.at else "list",
+            "schedule": "CronTriggerTimetable",
         }
-        for plan in PLANS[recipe]
+        for plan in plans_of(settings)
     }
     runs = sample.control.runs()
     assert {(run.date, run.outcome) for run in runs} == {("2026-03-31", Outcome.SUCCEEDED)}
-    assert sorted(step.step for run in runs for step in run.steps) == [
-        "collect",
-        "features",
-        "refine",
-    ]
+    done = [step.step for run in reversed(runs) for step in run.steps]
+    assert done == [step.name for step in STEPS]
