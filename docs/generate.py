@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer.main
 
+from nextup.adapters.online_state.memory import MemoryOnlineState
 from nextup.bootstrap import open_platform
 from nextup.domain import errors
 from nextup.domain.tables import Table
 from nextup.entrypoints.api.app import create_app
 from nextup.entrypoints.api.metrics import Metrics
 from nextup.entrypoints.cli.app import app
+from nextup.entrypoints.worker_metrics import ScheduleMetrics, StreamMetrics
 from nextup.schemas.table_schemas import table_schema
 from nextup.services import contracts
 from nextup.services.settings_reference import reference, section_meanings
@@ -136,11 +138,20 @@ def api_page() -> Iterator[str]:
 
 
 def metrics_page() -> Iterator[str]:
-    """What `/metrics` tells, from the metrics themselves."""
-    yield from ("# Metrics", "", "What `GET /metrics` gives, in Prometheus' text format.")
-    yield from ("", *_head("name", "kind", "labels", "meaning"))
-    registry: Any = Metrics().registry  # it has no public list of its collectors
-    for collector in dict.fromkeys(registry._collector_to_names):
+    """What each process tells Prometheus, from the metrics themselves."""
+    yield from ("# Metrics", "", "What each process tells, in Prometheus' text format.")
+    stream = StreamMetrics(MemoryOnlineState)
+    for title, registry in (
+        ("The server: `GET /metrics`", Metrics().registry),
+        ("`nextup stream`: `metrics.stream_port`", stream.registry),
+        ("`nextup schedule`: `metrics.schedule_port`", ScheduleMetrics().registry),
+    ):
+        yield from ("", f"## {title}", "", *_head("name", "kind", "labels", "meaning"))
+        yield from _metrics_of(registry)
+
+
+def _metrics_of(registry: Any) -> Iterator[str]:
+    for collector in dict.fromkeys(registry._collector_to_names):  # there is no public list
         family = next(iter(collector.describe()))
         suffix = "_total" if family.type == "counter" else ""
         labels = ", ".join(f"`{name}`" for name in getattr(collector, "_labelnames", ()))

@@ -193,6 +193,14 @@ class Logs(Section):
     requests: bool = False  # a line for each request, with its route, status, time and client
 
 
+class Metrics(Section):
+    """Where `nextup stream` and `nextup schedule` can be scraped; `serve` has its /metrics."""
+
+    host: str = "127.0.0.1"  # the address to listen on
+    stream_port: Annotated[int, Field(ge=0, le=65535)] = 0  # of `nextup stream`; 0: none
+    schedule_port: Annotated[int, Field(ge=0, le=65535)] = 0  # of `nextup schedule`; 0: none
+
+
 class Telemetry(Section):
     """Traces, sent with OpenTelemetry."""
 
@@ -276,6 +284,7 @@ class Settings(BaseSettings):
     server: Server = Server()
     access: Access = Access()
     logs: Logs = Logs()
+    metrics: Metrics = Metrics()
     telemetry: Telemetry = Telemetry()
     cassandra: Cassandra = Cassandra()
     mongodb: MongoDB = MongoDB()

@@ -15,13 +15,16 @@ import msgspec
 from nextup.domain.events import from_microseconds
 from nextup.domain.foreign_messages import event_record
 from nextup.domain.tables import EVENT_ID, OCCURRED_AT, TYPE
+from nextup.services.intake import UNKNOWN_TYPE, accepted_outcome, rejected_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from nextup.domain.events import Appended
     from nextup.ports.event_log import EventLog
     from nextup.ports.topics import ForeignMessage, IntakeMember
-    from nextup.services.contracts import EventContract
+    from nextup.services.contracts import Checked, EventContract
+    from nextup.services.intake import Outcome
 
 INTAKE_GROUP: Final = "intake"
 _ID_BYTES: Final = 16
@@ -40,8 +43,11 @@ class ForeignIntake:
         *,
         types: Mapping[str, str],
         rows: int,
+        on_outcome: Callable[[str, Outcome], None] | None = None,
     ) -> None:
-        """`types` says what a topic holds, where its messages need not say it themselves."""
+        """`types` says what a topic holds, where its messages need not say it themselves;
+        `on_outcome` is told of each message, as an `Intake`'s is."""
+        self._on_outcome = on_outcome
         self._member = member
         self._log = event_log
         self._contract = contract
@@ -57,8 +63,8 @@ class ForeignIntake:
             checked = self._contract.check_many(records, [_source(message) for message in fresh])
             if checked.rejected:
                 self._log.reject(checked.rejected)
-            if checked.events:
-                self._log.append(checked.events)
+            receipts = self._log.append(checked.events) if checked.events else ()
+            self._tell(checked, receipts)
         if messages:
             self._member.commit()
         return bool(messages)
@@ -66,6 +72,14 @@ class ForeignIntake:
     def close(self) -> None:
         """Leave the group."""
         self._member.close()
+
+    def _tell(self, checked: Checked, receipts: Sequence[Appended]) -> None:
+        if self._on_outcome is None:
+            return
+        for one in checked.rejected:
+            self._on_outcome(UNKNOWN_TYPE, rejected_outcome(one))
+        for event, receipt in zip(checked.events, receipts, strict=True):
+            self._on_outcome(event.type, accepted_outcome(receipt))
 
     def _record(self, message: ForeignMessage) -> dict[str, Any] | bytes:
         """In the contract's words; what is no JSON object stays, for the contract to refuse."""

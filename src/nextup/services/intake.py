@@ -71,13 +71,13 @@ class Intake:
         checked = self._contract.check(record, self._source)
         if isinstance(checked, Rejected):
             self._log.reject([checked])
-            outcome = _rejected(checked)
+            outcome = rejected_outcome(checked)
             self._tell(UNKNOWN_TYPE, outcome)
             return outcome
         receipts = self._log.append([checked])
         self._apply(receipts)
         self._touched((checked.user_id,))
-        outcome = _accepted(receipts[0])
+        outcome = accepted_outcome(receipts[0])
         self._tell(checked.type, outcome)
         return outcome
 
@@ -111,9 +111,9 @@ class Intake:
         outcomes = []
         for verdict in verdicts:
             if isinstance(verdict, Rejected):
-                event_type, outcome = UNKNOWN_TYPE, _rejected(verdict)
+                event_type, outcome = UNKNOWN_TYPE, rejected_outcome(verdict)
             else:
-                event_type, outcome = verdict.type, _accepted(next(appended))
+                event_type, outcome = verdict.type, accepted_outcome(next(appended))
             self._tell(event_type, outcome)
             outcomes.append(outcome)
         return outcomes
@@ -132,10 +132,10 @@ class Intake:
         outcomes = []
         for source in sources:
             if source in rejected:
-                event_type, outcome = UNKNOWN_TYPE, _rejected(rejected[source])
+                event_type, outcome = UNKNOWN_TYPE, rejected_outcome(rejected[source])
             else:
                 event, receipt = next(appended)
-                event_type, outcome = event.type, _accepted(receipt)
+                event_type, outcome = event.type, accepted_outcome(receipt)
             self._tell(event_type, outcome)
             outcomes.append(outcome)
         return outcomes
@@ -156,11 +156,13 @@ class Intake:
             self._on_outcome(event_type, outcome)
 
 
-def _accepted(receipt: Appended) -> Outcome:
+def accepted_outcome(receipt: Appended) -> Outcome:
+    """Of an event that is in the log."""
     return Outcome(Fate.DUPLICATE if receipt.duplicate else Fate.ACCEPTED, receipt.event_id)
 
 
-def _rejected(rejection: Rejected) -> Outcome:
+def rejected_outcome(rejection: Rejected) -> Outcome:
+    """Of a record that is in quarantine."""
     return Outcome(
         Fate.REJECTED,
         rejected_id=rejection.rejected_id,

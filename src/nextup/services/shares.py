@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nextup.ports.event_log import EventLog
     from nextup.ports.online_state import OnlineState
     from nextup.ports.topics import GroupMember
+    from nextup.services.stream import Applied
 
 LAKE_GROUP: Final = "lake"
 ONLINE_GROUP: Final = "online"
@@ -96,9 +97,12 @@ class OnlineShare:
 
     name = "online"
 
-    def __init__(self, member: GroupMember, state: OnlineState) -> None:
+    def __init__(
+        self, member: GroupMember, state: OnlineState, *, on_applied: Applied | None = None
+    ) -> None:
         self._member = member
         self._state = state
+        self._on_applied = on_applied
 
     def step(self) -> bool:
         """One batch."""
@@ -110,6 +114,8 @@ class OnlineShare:
         batch = self._member.read(position, BATCH_ROWS)
         if batch.position != position:
             self._state.apply(batch.rows, batch.position)
+            if self._on_applied is not None:
+                self._on_applied(batch.rows)
             self._member.commit(batch.position)
         return bool(batch.rows)
 

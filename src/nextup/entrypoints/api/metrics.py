@@ -5,31 +5,26 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter as CountOf
 from datetime import UTC, datetime
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from nextup.services.intake import Fate
+from nextup.entrypoints.event_metrics import EventMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nextup.domain.events import LogRow
-    from nextup.services.intake import Outcome
-
 MEDIA_TYPE = CONTENT_TYPE_LATEST
-MICROSECONDS = 1e6  # in a second
 LATENCIES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # seconds
-FRESHNESS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5, 30, 300)  # seconds
 
 
-class Metrics:
+class Metrics(EventMetrics):
     """One app's own registry, so that two apps in a process do not meet."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        registry = CollectorRegistry()
+        super().__init__(registry)
         self.together: Any = None  # the sums of all workers, where there are several
         self.before_reading: list[Callable[[], object]] = []  # what is counted elsewhere first
         self.requests = Counter(
@@ -45,28 +40,7 @@ class Metrics:
             buckets=LATENCIES,
             registry=registry,
         )
-        self.events = Counter(
-            "nextup_events_total", "Records taken in.", ("type", "outcome"), registry=registry
-        )
-        self.quarantined = Counter(
-            "nextup_quarantined_total",
-            "Records that broke a contract.",
-            ("rule",),
-            registry=registry,
-        )
-        self.freshness = Histogram(
-            "nextup_freshness_seconds",
-            "From an event's arrival in the log until it counts in answers.",
-            buckets=FRESHNESS,
-            registry=registry,
-        )
         self.served = Counter("nextup_served_total", "Lists served.", ("level",), registry=registry)
-        self.clicks = Counter(
-            "nextup_clicks_total",
-            "Clicks on places of served lists, by the source that put them there.",
-            ("source",),
-            registry=registry,
-        )
         self.backend_up = Gauge(
             "nextup_backend_up",
             "Whether the backend answered last time.",
@@ -98,6 +72,18 @@ class Metrics:
             ("step", "outcome"),
             registry=registry,
         )
+        self.step_failed = Gauge(
+            "nextup_pipeline_step_failed",
+            "Whether a step's last try that has ended did so badly.",
+            ("step",),
+            registry=registry,
+        )
+        self.step_age = Gauge(
+            "nextup_pipeline_step_age_seconds",
+            "Since the step last ended well.",
+            ("step",),
+            registry=registry,
+        )
         self.consumer_lag = Gauge(
             "nextup_consumer_lag",
             "Events in the log that a reader has still before it.",
@@ -111,21 +97,18 @@ class Metrics:
             registry=registry,
         )
 
-    def count_outcome(self, event_type: str, outcome: Outcome) -> None:
-        """A record was taken in."""
-        self.events.labels(event_type, outcome.fate.value).inc()
-        if outcome.fate is Fate.REJECTED:
-            self.quarantined.labels(outcome.rule).inc()
-
-    def count_click(self, source: str) -> None:
-        """Somebody chose a place of a served list."""
-        self.clicks.labels(source).inc()
-
-    def observe_applied(self, rows: Sequence[LogRow]) -> None:
-        """Events have begun to count."""
-        now = time()
-        for row in rows:
-            self.freshness.observe(max(0.0, now - row.received_at / MICROSECONDS))
+        self.lake_free = Gauge(
+            "nextup_lake_free_ratio",
+            "Of the disk on which the lake lies, what is free; NaN where it is elsewhere.",
+            registry=registry,
+        )
+        self.vitals_age = Gauge(
+            "nextup_vitals_age_seconds",
+            "Since backends, lags, ages and sizes were last asked for.",
+            registry=registry,
+        )
+        for unknown in (self.generation_age, self.coverage, self.lake_free, self.vitals_age):
+            unknown.set(float("nan"))  # until somebody has looked
 
     def follow_model(self, created_at: Callable[[], datetime | None]) -> None:
         """Ask for the model's age whenever Prometheus does; NaN without a model."""

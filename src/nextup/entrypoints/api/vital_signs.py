@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from nextup.services.operating.vitals import Physician, age
@@ -27,6 +29,8 @@ class VitalSigns:
         self._metrics = metrics
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._taken_at = monotonic()
+        metrics.vitals_age.set_function(lambda: monotonic() - self._taken_at)
 
     def start(self) -> None:
         """Begin, with the first look at once."""
@@ -44,6 +48,7 @@ class VitalSigns:
     def refresh(self) -> None:
         """Look now."""
         show(self._physician.take(), self._metrics)
+        self._taken_at = monotonic()
 
     def _run(self) -> None:
         while True:
@@ -71,5 +76,9 @@ def show(vitals: Vitals, metrics: Metrics) -> None:
     metrics.run_seconds.clear()
     for step in vitals.last_steps:
         metrics.run_seconds.labels(step.step, step.outcome.value).set(step.seconds)
+    for name, history in vitals.step_histories.items():
+        metrics.step_failed.labels(name).set(history.failed)
+        metrics.step_age.labels(name).set_function(partial(age, history.succeeded_at))
+    metrics.lake_free.set(NOTHING if vitals.lake_free is None else vitals.lake_free)
     for table, size in vitals.lake_bytes.items():
         metrics.lake_bytes.labels(table).set(size)

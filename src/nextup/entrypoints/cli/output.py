@@ -34,6 +34,14 @@ Home = Annotated[
         help="The folder of the nextup.toml.",
     ),
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Answer Prometheus here; 0: nowhere. Default: the settings' [metrics].",
+    ),
+]
 HERE = "."
 
 

@@ -8,7 +8,7 @@ import typer
 
 from nextup.entrypoints.cli.context import context_of, platform_at
 from nextup.entrypoints.cli.interruption import until_interrupted
-from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+from nextup.entrypoints.cli.output import HERE, Home, Json, MetricsPort, Output
 
 if TYPE_CHECKING:
     import threading
@@ -31,6 +31,7 @@ def schedule(
     once: Annotated[
         bool, typer.Option("--once", help="Do what is due now, and end; exits with 1 if it failed.")
     ] = False,
+    metrics_port: MetricsPort = None,
     home: Home = HERE,
     as_json: Json = False,
 ) -> None:
@@ -40,24 +41,33 @@ def schedule(
     done. What was missed is made up for.
     """
     from nextup.entrypoints.heap import settle_heap
+    from nextup.entrypoints.logs import configure_logs
+    from nextup.entrypoints.worker_metrics import ScheduleMetrics, scraped
 
     settle_heap()
     out = Output(as_json=as_json)
     done: list[Outcome] = []
+    metrics = ScheduleMetrics()
 
     def told(outcome: Outcome) -> None:
         done.append(outcome)
+        metrics.note(outcome)
         ending = "" if outcome.done else "FAILED: "
         out.say(f"{outcome.due}  {outcome.job:<18} {ending}{outcome.says}")
 
     with platform_at(home) as platform, platform.control.lock(LOCK), until_interrupted() as stop:
-        scheduler = _scheduler(platform.settings, stop, told)
-        if once:
-            scheduler.do_what_is_due(stop)
-        else:
-            for moment, job in scheduler.next_times():
-                out.say(f"{job:<18} next at {moment:%Y-%m-%d %H:%M} UTC")
-            scheduler.run(stop)
+        settings = platform.settings
+        configure_logs(settings.logs)
+        scheduler = _scheduler(settings, stop, told)
+        metrics.follow(scheduler.next_times)
+        port = settings.metrics.schedule_port if metrics_port is None else metrics_port
+        with scraped(metrics.registry, settings.metrics.host, port):
+            if once:
+                scheduler.do_what_is_due(stop)
+            else:
+                for moment, job in scheduler.next_times():
+                    out.say(f"{job:<18} next at {moment:%Y-%m-%d %H:%M} UTC")
+                scheduler.run(stop)
     out.result(done, "Stopped." if stop.is_set() else None)
     if once and not all(outcome.done for outcome in done):
         raise typer.Exit(1)

@@ -10,10 +10,11 @@ import typer
 
 from nextup.entrypoints.cli.context import contract_of, platform_at
 from nextup.entrypoints.cli.interruption import until_interrupted
-from nextup.entrypoints.cli.output import HERE, Home, Json, Output
+from nextup.entrypoints.cli.output import HERE, Home, Json, MetricsPort, Output
 
 if TYPE_CHECKING:
     from nextup.bootstrap import Platform
+    from nextup.entrypoints.worker_metrics import StreamMetrics
     from nextup.ports.topics import SupportsTopics
     from nextup.services.shares import Share
 
@@ -46,6 +47,7 @@ def stream(
     once: Annotated[
         bool, typer.Option("--once", help="End when nothing has come for a few seconds.")
     ] = False,
+    metrics_port: MetricsPort = None,
     home: Home = HERE,
     as_json: Json = False,
 ) -> None:
@@ -55,17 +57,24 @@ def stream(
     ends.
     """
     from nextup.entrypoints.heap import settle_heap
+    from nextup.entrypoints.logs import configure_logs
+    from nextup.entrypoints.worker_metrics import StreamMetrics, scraped
     from nextup.services.shares import run_shares, run_until_idle
 
     settle_heap()
     out = Output(as_json=as_json)
     with platform_at(home) as platform, until_interrupted() as stop:
-        shares = _shares(platform, only, once=once)
-        out.say(f"Streaming: {', '.join(shares)}")
-        if once:
-            run_until_idle(shares, QUIET_SECONDS)
-        else:
-            run_shares(shares, stop)
+        configure_logs(platform.settings.logs)
+        metrics = StreamMetrics(lambda: platform.online_state)
+        shares = metrics.watched(_shares(platform, only, metrics, once=once))
+        told = platform.settings.metrics
+        port = told.stream_port if metrics_port is None else metrics_port
+        with scraped(metrics.registry, told.host, port):
+            out.say(f"Streaming: {', '.join(shares)}")
+            if once:
+                run_until_idle(shares, QUIET_SECONDS)
+            else:
+                run_shares(shares, stop)
         out.result({"stopped": list(shares)}, "Stopped.")
 
 
@@ -128,7 +137,9 @@ def _topics(platform: Platform) -> SupportsTopics:
     return log
 
 
-def _shares(platform: Platform, only: Work | None, *, once: bool) -> dict[str, Share]:
+def _shares(
+    platform: Platform, only: Work | None, metrics: StreamMetrics, *, once: bool
+) -> dict[str, Share]:
     from nextup.entrypoints.cli.engine_streams import engine_shares
     from nextup.ports.topics import SupportsTopics
 
@@ -141,13 +152,15 @@ def _shares(platform: Platform, only: Work | None, *, once: bool) -> dict[str, S
         others = wanted - of_engine.keys()
         if platform.settings.kafka.intake and not only:
             others.add(Work.INTAKE)
-        return _of_groups(platform, log, others) | of_engine
+        return _of_groups(platform, log, others, metrics) | of_engine
     if Work.LISTS in wanted:
         _topics(platform)
-    return _of_one_log(platform, wanted)
+    return _of_one_log(platform, wanted, metrics)
 
 
-def _of_groups(platform: Platform, log: SupportsTopics, wanted: set[Work]) -> dict[str, Share]:
+def _of_groups(
+    platform: Platform, log: SupportsTopics, wanted: set[Work], metrics: StreamMetrics
+) -> dict[str, Share]:
     from nextup.services.foreign_intake import INTAKE_GROUP, ForeignIntake
     from nextup.services.shares import LAKE_GROUP, ONLINE_GROUP, LakeShare, OnlineShare
 
@@ -162,7 +175,8 @@ def _of_groups(platform: Platform, log: SupportsTopics, wanted: set[Work]) -> di
             every_seconds=settings.lake.collect_seconds,
         )
     if Work.ONLINE in wanted:
-        shares[Work.ONLINE] = OnlineShare(log.join(ONLINE_GROUP), platform.online_state)
+        member = log.join(ONLINE_GROUP)
+        shares[Work.ONLINE] = OnlineShare(member, platform.online_state, on_applied=metrics.applied)
     if Work.INTAKE in wanted:
         shares[Work.INTAKE] = ForeignIntake(
             log.join_intake(INTAKE_GROUP),
@@ -170,11 +184,12 @@ def _of_groups(platform: Platform, log: SupportsTopics, wanted: set[Work]) -> di
             contract_of(platform),
             types={topic: kind for kind, topic in settings.kafka.topics.items()},
             rows=settings.stream.intake_rows,
+            on_outcome=metrics.count_outcome,
         )
     return shares
 
 
-def _of_one_log(platform: Platform, wanted: set[Work]) -> dict[str, Share]:
+def _of_one_log(platform: Platform, wanted: set[Work], metrics: StreamMetrics) -> dict[str, Share]:
     from nextup.services.lake_writer import LakeWriter
     from nextup.services.shares import Follower
     from nextup.services.stream import POLL_SECONDS, OnlineUpdater
@@ -188,7 +203,7 @@ def _of_one_log(platform: Platform, wanted: set[Work]) -> dict[str, Share]:
         batch_rows=platform.settings.lake.batch_rows,
         every_seconds=every,
     )
-    updater = OnlineUpdater(platform.event_log, platform.online_state)
+    updater = OnlineUpdater(platform.event_log, platform.online_state, on_applied=metrics.applied)
     shares: dict[str, Share] = {}
     if Work.LAKE in wanted:
         shares[Work.LAKE] = Follower(

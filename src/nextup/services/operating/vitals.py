@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from shutil import disk_usage
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from nextup.domain import tables as t
 from nextup.domain.errors import NextupError
+from nextup.domain.operations import Outcome
 from nextup.domain.tables import Table
 from nextup.services.artifacts import FOLDER as MODELS
 from nextup.services.operating.freshness import freshness, model_quality
@@ -16,7 +18,7 @@ from nextup.services.operating.freshness import freshness, model_quality
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from nextup.domain.operations import StepRecord
+    from nextup.domain.operations import Run, StepRecord
     from nextup.services.operating.freshness import Freshness
     from nextup.services.serving import ServingPorts
 
@@ -32,6 +34,11 @@ QUESTIONS: dict[str, Callable[[ServingPorts], object]] = {
 """For each backend the cheapest question that it can only answer when it works."""
 
 
+REMEMBERED_RUNS = 200  # in which a step's last good end is looked for
+ENDED = {Outcome.SUCCEEDED, Outcome.FAILED}
+LOCAL = "file://"
+
+
 @dataclass(frozen=True, slots=True)
 class BackendState:
     """How a backend answered."""
@@ -39,6 +46,14 @@ class BackendState:
     ok: bool
     seconds: float
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepHistory:
+    """How a step of the pipeline has fared, as far as its recent runs tell."""
+
+    failed: bool  # its last try that has ended
+    succeeded_at: datetime | None  # when it last ended well
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +65,9 @@ class Vitals:
     coverage: float | None  # of the people with touches, the share that has a list
     quality: Mapping[str, Mapping[str, float]]  # per model or contender each metric
     last_steps: Sequence[StepRecord]  # of the last run
+    step_histories: Mapping[str, StepHistory] = field(default_factory=dict)  # by step
     lake_bytes: Mapping[str, int] = field(default_factory=dict)  # by table
+    lake_free: float | None = None  # of its disk, the share that is free; None: it is elsewhere
 
 
 def ask(port: str, ports: ServingPorts) -> BackendState:
@@ -82,7 +99,9 @@ class Physician:
             coverage=self._coverage(fresh.lists),
             quality=self._quality(fresh.model_id),
             last_steps=last.steps if last else (),
+            step_histories=self._step_histories(),
             lake_bytes=self._lake_bytes(),
+            lake_free=self._lake_free(),
         )
 
     def _quality(self, model_id: str | None) -> Mapping[str, Mapping[str, float]]:
@@ -109,11 +128,41 @@ class Physician:
         people = self._people[1]
         return min(1.0, lists / people) if people else None
 
+    def _step_histories(self) -> Mapping[str, StepHistory]:
+        try:
+            return step_histories(self._ports.control.runs(REMEMBERED_RUNS))
+        except NextupError:
+            return {}
+
+    def _lake_free(self) -> float | None:
+        url = self._ports.settings.lake_url
+        if not url.startswith(LOCAL):
+            return None  # whoever keeps the disk watches it
+        try:
+            usage = disk_usage(self._ports.settings.home / url.removeprefix(LOCAL))
+        except OSError:  # nothing was written yet
+            return None
+        return usage.free / usage.total
+
     def _lake_bytes(self) -> Mapping[str, int]:
         try:
             return {status.table.value: status.bytes for status in self._ports.lake.status()}
         except NextupError:
             return {}
+
+
+def step_histories(runs: Sequence[Run]) -> Mapping[str, StepHistory]:
+    """Of each step in the runs, which are given the latest first."""
+    failed: dict[str, bool] = {}
+    succeeded_at: dict[str, datetime] = {}
+    for run in runs:
+        for step in reversed(run.steps):
+            if step.outcome in ENDED:
+                failed.setdefault(step.step, step.outcome is Outcome.FAILED)
+            if step.outcome is Outcome.SUCCEEDED:
+                ended_at = step.started_at + timedelta(seconds=step.seconds)
+                succeeded_at.setdefault(step.step, ended_at)
+    return {name: StepHistory(how, succeeded_at.get(name)) for name, how in failed.items()}
 
 
 def age(since: datetime | None) -> float:
