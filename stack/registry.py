@@ -22,6 +22,11 @@ CLASSES = {
     "toxiproxy": "Toxiproxy",
     "mlflow": "Mlflow",
     "airflow": "Airflow",
+    "prometheus": "Prometheus",
+    "alertmanager": "Alertmanager",
+    "statsd_exporter": "StatsdExporter",
+    "postgres_exporter": "PostgresExporter",
+    "redis_exporter": "RedisExporter",
 }
 """The class in `servers/<name>.py`; in the order in which a stack starts them."""
 

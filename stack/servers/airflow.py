@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 class Airflow(Server):
-    """Whoever reaches it is its administrator. DAGs are read from `dags`, new ones in seconds."""
+    """Whoever reaches it is its administrator. DAGs are read from `dags`, new ones in seconds.
+    Its metrics go to `statsd_port` of this machine, where that is set before it starts."""
 
     name: ClassVar[str] = "airflow"
+    statsd_port: int = 0
 
     @classmethod
     def install(cls) -> None:
@@ -72,6 +74,13 @@ class Airflow(Server):
             "API__WORKERS": "1",
             "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         }
+        if self.statsd_port:
+            settings |= {
+                "METRICS__STATSD_ON": "True",
+                "METRICS__STATSD_HOST": "127.0.0.1",
+                "METRICS__STATSD_PORT": str(self.statsd_port),
+                "METRICS__STATSD_PREFIX": "airflow",
+            }
         path = python_environment("airflow")  # it starts its own programs by their names
         return {
             "AIRFLOW_HOME": str(self.folder),

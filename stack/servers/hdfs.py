@@ -26,7 +26,7 @@ JAVA = ["-Xms32m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 class Hdfs(Server):
     """A file system whose root everybody may write to. `web` is the address of its NameNode's
-    HTTP server: WebHDFS and `/jmx`."""
+    HTTP server: WebHDFS, `/jmx`, and `/prom` for Prometheus."""
 
     name: ClassVar[str] = "hdfs"
     data_nodes: ClassVar[int] = 1
@@ -47,7 +47,8 @@ class Hdfs(Server):
             pages = self.folder / "pages" / "webapps" / application / "WEB-INF"
             pages.mkdir(parents=True)
             (pages / "web.xml").write_text(WEB_APP)
-        _write(self._configuration() / "core-site.xml", {"fs.defaultFS": self.url})
+        core = {"fs.defaultFS": self.url, "hadoop.prometheus.endpoint.enabled": "true"}
+        _write(self._configuration() / "core-site.xml", core)
         self._write_name_node()
         for number in range(self.data_nodes):
             self._write_data_node(number)

@@ -8,17 +8,16 @@ import shutil
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from stack.errors import NotReady, Unavailable
 from stack.fetching import jars, java
 from stack.processes import Process, answers, free_port
 from stack.server import Server
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 USER = "nextup"
+JMX_RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "kafka_jmx.yml"
 # small heaps and the quick compiler alone: tests start it often and load it lightly
 JAVA = ["-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 SETTINGS = {
@@ -45,9 +44,11 @@ SETTINGS = {
 
 class Kafka(Server):
     """One node. Each has an open listener, which `url` names, and one that wants a password over
-    TLS, which `secure.json` in the folder describes."""
+    TLS, which `secure.json` in the folder describes. The first node answers Prometheus at
+    `metrics_port`, where that is set before it starts."""
 
     name: ClassVar[str] = "kafka"
+    metrics_port: int = 0
     nodes: ClassVar[int] = 1
 
     @classmethod
@@ -92,7 +93,7 @@ class Kafka(Server):
         if number in self._running and self._running[number].running:
             return
         process = Process(
-            [*self._java("kafka.Kafka"), str(self._properties(number))],
+            [*self._java("kafka.Kafka", *self._agent(number)), str(self._properties(number))],
             log=self.folder / f"log-{number}",
         )
         self._running[number] = process
@@ -161,9 +162,15 @@ class Kafka(Server):
     def _properties(self, number: int) -> Path:
         return self.folder / f"node-{number}.properties"
 
+    def _agent(self, number: int) -> list[str]:
+        if not self.metrics_port or number != 1:
+            return []
+        agent = next(jars("jmx_exporter").glob("*.jar"))
+        return [f"-javaagent:{agent}=127.0.0.1:{self.metrics_port}:{JMX_RULES}"]
+
     @staticmethod
-    def _java(main: str) -> list[str]:
-        return [str(java()), *JAVA, "-cp", f"{jars('kafka')}/*", main]
+    def _java(main: str, *options: str) -> list[str]:
+        return [str(java()), *JAVA, *options, "-cp", f"{jars('kafka')}/*", main]
 
     def _wait(self, number: int) -> None:
         try:

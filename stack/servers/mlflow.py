@@ -37,6 +37,8 @@ class Mlflow(Server):
                 f"sqlite:///{self.folder / 'mlflow.db'}",
                 "--artifacts-destination",
                 self.folder / "artifacts",
+                "--expose-prometheus",
+                self.folder / "metrics",
             ],
             log=self.folder / "log",
             folder=self.folder,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MASTER = "org.apache.spark.deploy.master.Master"
 WORKER = "org.apache.spark.deploy.worker.Worker"
+METRICS = "-Dspark.metrics.conf.master.sink.prometheusServlet"  # what Prometheus can ask for
 CORES = 2  # of each worker, whatever the machine has, so that two programs can run side by side
 MEMORY = "2g"  # that each worker gives to executors; they take what their programs ask for
 
@@ -107,7 +108,9 @@ class Spark(Server):
             environment={
                 "SPARK_HOME": str(home),
                 "SPARK_DAEMON_MEMORY": "256m",
-                "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+                "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
+                f"{METRICS}.class=org.apache.spark.metrics.sink.PrometheusServlet "
+                f"{METRICS}.path=/metrics/master/prometheus",
                 "SPARK_NO_DAEMONIZE": "1",
                 "PYSPARK_PYTHON": sys.executable,
                 "PYTHONPATH": os.environ.get("PYTHONPATH", ""),

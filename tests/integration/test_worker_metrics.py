@@ -21,9 +21,9 @@ from stack.processes import free_port
 
 from nextup.domain.errors import ConfigurationError
 from nextup.domain.events import Event, EventType
-from nextup.domain.operations import Outcome, Run, StepRecord
+from nextup.domain.operations import DAILY, Outcome, Run, StepRecord
 from nextup.entrypoints.worker_metrics import ScheduleMetrics, scraped
-from nextup.services.operating.vitals import Physician, step_histories
+from nextup.services.operating.vitals import Physician, PipelineStep, step_histories
 from nextup.services.schedule import Outcome as Done
 
 if TYPE_CHECKING:
@@ -61,9 +61,10 @@ def running(home: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
             process.send_signal(signal.SIGTERM)
 
 
-def scrape(port: int) -> Mapping[tuple[str, str], float]:
-    """As soon as somebody answers."""
+def scrape(process: subprocess.Popen[str], port: int) -> Mapping[tuple[str, str], float]:
+    """As soon as it answers."""
     while True:
+        assert process.poll() is None, process.communicate()
         try:
             with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
                 return figures(answer.read().decode())
@@ -77,10 +78,10 @@ def test_a_stream_tells_what_it_lets_count(built: Platform) -> None:
     port = free_port()
     home = built.settings.home
     with running(home, "stream", "--metrics-port", str(port)) as process:
-        before = scrape(port)
+        before = scrape(process, port)
         person = Event("e-1", EventType.LIKE, "ada", "film:alien-1979", datetime.now(UTC))
         built.event_log.append([person])
-        while (told := scrape(port))["nextup_freshness_seconds_count", ""] < 1:
+        while (told := scrape(process, port))["nextup_freshness_seconds_count", ""] < 1:
             time.sleep(0.05)
         assert before.keys() <= told.keys()
         for share in ("lake", "online"):
@@ -89,7 +90,7 @@ def test_a_stream_tells_what_it_lets_count(built: Platform) -> None:
         lake = home / "data" / "lake"
         lake.rename(home / "data" / "away")
         lake.write_text("no folder any more")
-        while not (told := scrape(port))["nextup_stream_failures_total", "lake"]:
+        while not (told := scrape(process, port))["nextup_stream_failures_total", "lake"]:
             time.sleep(0.05)
         assert process.stderr is not None
         lines = (line for line in process.stderr if line.startswith("{"))
@@ -102,12 +103,12 @@ def test_a_schedule_tells_its_next_times(built: Platform) -> None:
     later = datetime.now(UTC) + timedelta(hours=2)  # nothing is due while this test looks
     home = built.settings.home
     toml = home / "nextup.toml"
-    at = f'schedule = {{pipeline = "", backup = "", lake = "{later:%H:%M}"}}\n'
+    at = f'schedule = {{pipelines = {{nextup_daily = ""}}, backup = "{later:%H:%M}"}}\n'
     toml.write_text(at + toml.read_text())
-    with running(home, "schedule", "--metrics-port", str(port)):
-        told = scrape(port)
-    assert told["nextup_schedule_next_timestamp_seconds", "lake"] > time.time()
-    assert told["nextup_schedule_job_failed", "lake"] == 0
+    with running(home, "schedule", "--metrics-port", str(port)) as process:
+        told = scrape(process, port)
+    assert told["nextup_schedule_next_timestamp_seconds", "backup"] > time.time()
+    assert told["nextup_schedule_job_failed", "backup"] == 0
 
 
 def test_a_job_that_failed_is_told_until_it_is_done() -> None:
@@ -148,10 +149,11 @@ def test_a_step_that_failed_stays_failed_until_it_ends_well() -> None:
     told = step_histories(
         [run(3, train=under_way), run(2, collect=good, train=bad), run(1, train=good)]
     )
-    assert told["train"].failed
-    assert told["train"].succeeded_at == NOON + timedelta(minutes=1, seconds=30)
-    assert not told["collect"].failed
-    assert not step_histories([run(2, train=good), run(1, train=bad)])["train"].failed
+    train, collect = PipelineStep(DAILY, "train"), PipelineStep(DAILY, "collect")
+    assert told[train].failed
+    assert told[train].succeeded_at == NOON + timedelta(minutes=1, seconds=30)
+    assert not told[collect].failed
+    assert not step_histories([run(2, train=good), run(1, train=bad)])[train].failed
 
 
 def test_the_vitals_tell_the_lakes_room_and_each_steps_age(built: Platform) -> None:
@@ -159,7 +161,7 @@ def test_the_vitals_tell_the_lakes_room_and_each_steps_age(built: Platform) -> N
     vitals = Physician(built).take()
     assert vitals.lake_free is not None
     assert 0 < vitals.lake_free < 1
-    assert vitals.step_histories.keys() == {
+    assert {name.step for name in vitals.step_histories} == {
         "collect",
         "refine",
         "features",

@@ -75,13 +75,13 @@ class Metrics(EventMetrics):
         self.step_failed = Gauge(
             "nextup_pipeline_step_failed",
             "Whether a step's last try that has ended did so badly.",
-            ("step",),
+            ("pipeline", "step"),
             registry=registry,
         )
         self.step_age = Gauge(
             "nextup_pipeline_step_age_seconds",
             "Since the step last ended well.",
-            ("step",),
+            ("pipeline", "step"),
             registry=registry,
         )
         self.consumer_lag = Gauge(

@@ -77,8 +77,8 @@ def show(vitals: Vitals, metrics: Metrics) -> None:
     for step in vitals.last_steps:
         metrics.run_seconds.labels(step.step, step.outcome.value).set(step.seconds)
     for name, history in vitals.step_histories.items():
-        metrics.step_failed.labels(name).set(history.failed)
-        metrics.step_age.labels(name).set_function(partial(age, history.succeeded_at))
+        metrics.step_failed.labels(*name).set(history.failed)
+        metrics.step_age.labels(*name).set_function(partial(age, history.succeeded_at))
     metrics.lake_free.set(NOTHING if vitals.lake_free is None else vitals.lake_free)
     for table, size in vitals.lake_bytes.items():
         metrics.lake_bytes.labels(table).set(size)

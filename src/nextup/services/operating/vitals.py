@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from shutil import disk_usage
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nextup.domain import tables as t
 from nextup.domain.errors import NextupError
@@ -48,6 +48,13 @@ class BackendState:
     detail: str = ""
 
 
+class PipelineStep(NamedTuple):
+    """Which step of which pipeline."""
+
+    pipeline: str
+    step: str
+
+
 @dataclass(frozen=True, slots=True)
 class StepHistory:
     """How a step of the pipeline has fared, as far as its recent runs tell."""
@@ -65,7 +72,7 @@ class Vitals:
     coverage: float | None  # of the people with touches, the share that has a list
     quality: Mapping[str, Mapping[str, float]]  # per model or contender each metric
     last_steps: Sequence[StepRecord]  # of the last run
-    step_histories: Mapping[str, StepHistory] = field(default_factory=dict)  # by step
+    step_histories: Mapping[PipelineStep, StepHistory] = field(default_factory=dict)
     lake_bytes: Mapping[str, int] = field(default_factory=dict)  # by table
     lake_free: float | None = None  # of its disk, the share that is free; None: it is elsewhere
 
@@ -128,7 +135,7 @@ class Physician:
         people = self._people[1]
         return min(1.0, lists / people) if people else None
 
-    def _step_histories(self) -> Mapping[str, StepHistory]:
+    def _step_histories(self) -> Mapping[PipelineStep, StepHistory]:
         try:
             return step_histories(self._ports.control.runs(REMEMBERED_RUNS))
         except NextupError:
@@ -151,17 +158,18 @@ class Physician:
             return {}
 
 
-def step_histories(runs: Sequence[Run]) -> Mapping[str, StepHistory]:
+def step_histories(runs: Sequence[Run]) -> Mapping[PipelineStep, StepHistory]:
     """Of each step in the runs, which are given the latest first."""
-    failed: dict[str, bool] = {}
-    succeeded_at: dict[str, datetime] = {}
+    failed: dict[PipelineStep, bool] = {}
+    succeeded_at: dict[PipelineStep, datetime] = {}
     for run in runs:
         for step in reversed(run.steps):
+            name = PipelineStep(run.pipeline, step.step)
             if step.outcome in ENDED:
-                failed.setdefault(step.step, step.outcome is Outcome.FAILED)
+                failed.setdefault(name, step.outcome is Outcome.FAILED)
             if step.outcome is Outcome.SUCCEEDED:
                 ended_at = step.started_at + timedelta(seconds=step.seconds)
-                succeeded_at.setdefault(step.step, ended_at)
+                succeeded_at.setdefault(name, ended_at)
     return {name: StepHistory(how, succeeded_at.get(name)) for name, how in failed.items()}
 
 
