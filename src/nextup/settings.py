@@ -183,6 +183,9 @@ class Server(Section):
     max_connections: PositiveInt = 4_096  # open at once, for each worker
     head_seconds: PositiveFloat = 10.0  # in which a request's line and headers must arrive
     body_seconds: PositiveFloat = 30.0  # in which its body must, and its answer be read
+    drain_seconds: NonNegativeFloat = (
+        0.0  # after SIGTERM go on answering for so long, while a load balancer looks elsewhere
+    )
 
 
 class Logs(Section):

@@ -88,3 +88,24 @@ def test_a_graceful_stop(tmp_path: Path, number: int) -> None:
         kept = [row.event_id for row in platform.event_log.read(START, 1_000_000).rows]
     assert len(kept) == len(set(kept))
     assert set(accepted) <= set(kept)
+
+
+def test_draining(tmp_path: Path) -> None:
+    """After SIGTERM a server that drains still answers, on connections old and new, and every
+    answer ends its connection; a second signal ends the server."""
+    (tmp_path / "nextup.toml").write_text("server = {drain_seconds = 600}\n", encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    with httpx.Client(base_url=url, timeout=30) as old, httpx.Client(base_url=url) as new:
+        assert "connection" not in old.get("/healthz").headers
+        process.send_signal(signal.SIGTERM)
+        while "connection" not in (answer := old.get("/healthz")).headers:
+            assert answer.status_code == 200
+        for said in (answer, new.get("/healthz"), old.get("/v1/popular")):
+            assert (said.status_code, said.headers["connection"]) == (200, "close")
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (0, "closed\n")

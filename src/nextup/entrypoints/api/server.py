@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -20,7 +21,7 @@ from nextup.services.access.exposure import require_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from fastapi import FastAPI
 
@@ -32,6 +33,7 @@ BACKLOG = 2048  # connections that wait to be accepted
 TRIED_PORTS = 20  # after the wanted one; then any free one
 SWITCH_SECONDS = 0.0005  # a thread that computes lets the loop go on; Python's own is 0.005
 GRACE_SECONDS = 10  # for accepted requests, when stopping
+CLOSE = (b"connection", b"close")
 
 
 class ApiServer(uvicorn.Server):
@@ -46,6 +48,7 @@ class ApiServer(uvicorn.Server):
         port: int,
         limits: Limits | None = None,
         listening: socket.socket | None = None,
+        drain_seconds: float = 0.0,
     ) -> None:
         """`listening` is a socket of `bind` that other processes listen at, too."""
         super().__init__(
@@ -65,6 +68,8 @@ class ApiServer(uvicorn.Server):
         self._thread: threading.Thread | None = None
         self._running = threading.Event()
         self._ready: Callable[[str], object] | None = None
+        self._drain_seconds = drain_seconds
+        self._drained_at: float | None = None
 
     def serve_until_stopped(self, ready: Callable[[str], object] | None = None) -> None:
         """Serve in this thread. `ready` is called with the URL once requests are answered."""
@@ -87,7 +92,19 @@ class ApiServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second: end connections whose time is over."""
         end_overdue(list(self.server_state.connections), asyncio.get_running_loop().time())
+        if self._drained_at is not None and time.monotonic() >= self._drained_at:
+            self.should_exit = True
         return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called on a signal. The first SIGTERM begins the draining, if there is one: everything
+        is answered, and each answer says that its connection ends; any other signal ends it."""
+        if sig != signal.SIGTERM or not self._drain_seconds or self._drained_at is not None:
+            super().handle_exit(sig, frame)
+            return
+        self._drained_at = time.monotonic() + self._drain_seconds
+        self.config.encoded_headers.append(CLOSE)
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -142,6 +159,7 @@ def serve(
         host=host,
         port=wanted.port if port is None else port,
         limits=Limits.of(wanted),
+        drain_seconds=wanted.drain_seconds,
     )
     server.serve_until_stopped(ready)
 

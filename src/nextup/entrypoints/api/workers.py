@@ -339,6 +339,7 @@ def serve_from(ports: DeploymentPorts, seat: Seat) -> None:
         port=0,
         limits=Limits.of(ports.settings.server),
         listening=seat.listening,
+        drain_seconds=ports.settings.server.drain_seconds,
     )
     stop_with_parent(seat.parent_gone, server.stop)
     together.start(metrics.settle)
