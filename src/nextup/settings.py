@@ -194,6 +194,8 @@ class Logs(Section):
     format: Literal["text", "json"] = "text"  # json: one object a line, for machines
     level: Literal["debug", "info", "warning", "error"] = "info"  # what is less grave is left out
     requests: bool = False  # a line for each request, with its route, status, time and client
+    commands: str = ""  # folder in files_url where each command leaves its log; empty: nowhere
+    name: str = ""  # what such a log's name begins with; empty: the command's name
 
 
 class Metrics(Section):
@@ -268,6 +270,8 @@ class Settings(BaseSettings):
     control_url: str = "sqlite:///data/control.db"  # runs, locks, models
     engine_url: str = "local://"  # where transformations and training run
     tracker_url: str = "null://"  # where experiments are recorded besides the registry: mlflow://
+    kaggle_url: str = "https://www.kaggle.com/api/v1"  # who is asked for kaggle:owner/name
+    folders: dict[str, str] = {}  # {models = "models/als"}: other names for folders in files_url
 
     contracts: Contracts = Contracts()
     weights: Weights = Weights()

@@ -23,7 +23,7 @@ class TomlFile(TomlConfigSettingsSource):
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         """Raises ConfigurationError for a variable that is nowhere set."""
         path = Path(str(file_path))
-        variables = {**dotenv_values(path.parent / ENV_FILE), **os.environ}
+        variables = variables_of(path.parent)
 
         def value(found: re.Match[str]) -> str:
             given = variables.get(found[1])
@@ -43,6 +43,12 @@ class TomlFile(TomlConfigSettingsSource):
 
         read: dict[str, Any] = filled(super()._read_file(file_path))
         return read
+
+
+def variables_of(home: Path) -> dict[str, str]:
+    """The environment's variables, over those of the `.env` beside the nextup.toml."""
+    given = {**dotenv_values(home / ENV_FILE), **os.environ}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def url_files() -> dict[str, str]:

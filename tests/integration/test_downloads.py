@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import threading
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.e2e.shell import nextup
 
 from nextup.adapters.catalog.sql import SqlCatalog
 from nextup.adapters.event_log.sql import SqlEventLog
@@ -33,6 +35,9 @@ class Publisher:
         self.cuts = []  # after how many bytes the next answers break off
         self.ranges = True
         self.asked = []  # (path, range) of every request
+        self.shown = []  # (path, credentials)
+        self.refusals = {}  # status by path
+        self.elsewhere = {}  # address by path
         publisher = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -50,6 +55,16 @@ class Publisher:
     def answer(self, request):
         wanted = request.headers.get("Range")
         self.asked.append((request.path, wanted))
+        self.shown.append((request.path, request.headers.get("Authorization")))
+        if (code := self.refusals.get(request.path)) is not None:
+            request.send_error(code)
+            return
+        if (elsewhere := self.elsewhere.get(request.path)) is not None:
+            request.send_response(302)
+            request.send_header("Location", elsewhere)
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
         content = self.files.get(request.path)
         if content is None:
             request.send_error(404)
@@ -197,3 +212,88 @@ def test_edition_by_name(publisher, tmp_path):
         assert f"{publisher.url}/ml-1m.zip".encode() in stream.read()
     log.close()
     catalog.close()
+
+
+KAGGLE = {"KAGGLE_USERNAME": "ada", "KAGGLE_KEY": "b1ue-bicycle"}
+DATASET = "/datasets/download/grouplens/movielens-20m-dataset"
+
+
+def ask_kaggle(publisher, home, **variables):
+    return nextup(
+        *("ingest", "movielens", "kaggle:grouplens/movielens-20m-dataset", "--json"),
+        cwd=home,
+        NEXTUP_KAGGLE_URL=publisher.url,
+        **variables,
+    )
+
+
+@pytest.fixture
+def shop(tmp_path):
+    (tmp_path / "nextup.toml").write_text('[logs]\ncommands = "logs"\n')
+    return tmp_path
+
+
+def test_a_mirror_on_kaggle(publisher, shop):
+    """Is fetched with the account's key, which goes to Kaggle and not to where it sends us on,
+    and imported with its own names and times; again it asks nobody. The key is written nowhere."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as new:
+        new.writestr("rating.csv", "userId,movieId,rating,timestamp\n1,2,3.5,2005-04-02 23:53:47\n")
+        new.writestr("movie.csv", 'movieId,title,genres\n2,"Jumanji (1995)",Adventure\n')
+    publisher.files["/storage/archive.zip"] = archive.getvalue()
+    publisher.elsewhere[DATASET] = f"{publisher.url}/storage/archive.zip"
+    done = ask_kaggle(publisher, shop, **KAGGLE)
+    assert (done.document["accepted"], done.document["items"]) == (1, 1)
+    pair = base64.b64encode(b"ada:b1ue-bicycle").decode()
+    assert publisher.shown == [(DATASET, f"Basic {pair}"), ("/storage/archive.zip", None)]
+    publisher.shown.clear()
+    again = ask_kaggle(publisher, shop)
+    assert again.document["duplicates"] == 1
+    assert not publisher.shown
+    for file in (file for file in shop.rglob("*") if file.is_file()):
+        content = file.read_bytes()
+        assert b"b1ue-bicycle" not in content
+        assert pair.encode() not in content
+
+
+def test_kaggle_without_a_key(publisher, shop):
+    """One line that says what to set, before anybody is asked; half a key is none."""
+    for variables in ({}, {"KAGGLE_USERNAME": "ada"}, {"KAGGLE_USERNAME": "", "KAGGLE_KEY": "x"}):
+        done = ask_kaggle(publisher, shop, **{**dict.fromkeys(KAGGLE, ""), **variables})
+        assert done.status == 1
+        assert done.err.count("\n") == 1
+        assert "KAGGLE_KEY" in done.err
+        assert "kaggle.json" in done.err
+    assert not publisher.shown
+
+
+@pytest.mark.parametrize(
+    ("code", "says"), [(401, "refuses the key"), (403, "consent"), (404, "no data set")]
+)
+def test_kaggle_refuses(publisher, shop, code, says):
+    """One line with the cure, and no key in it; the key in the .env beside the settings counts."""
+    publisher.refusals[DATASET] = code
+    (shop / ".env").write_text("KAGGLE_USERNAME=ada\nKAGGLE_KEY=b1ue-bicycle\n")
+    done = ask_kaggle(publisher, shop)
+    assert done.status == 1
+    assert done.err.count("\n") == 1
+    assert says in done.err
+    assert "b1ue-bicycle" not in done.err
+    assert publisher.shown[-1][1]
+    assert not list((shop / "downloads").iterdir())
+
+
+def test_kaggle_sends_a_page(publisher, shop):
+    """What is no archive is not kept, so that the next try is a new one."""
+    publisher.files[DATASET] = b"<html>sign in</html>"
+    done = ask_kaggle(publisher, shop, **KAGGLE)
+    assert "no zip archive" in done.err
+    publisher.refusals[DATASET] = 404
+    assert "no data set" in ask_kaggle(publisher, shop, **KAGGLE).err
+
+
+def test_a_name_that_kaggle_cannot_have(shop):
+    """Is refused before anybody is asked."""
+    done = nextup("ingest", "movielens", "kaggle:../../secrets", cwd=shop, **KAGGLE)
+    assert done.status == 2
+    assert "kaggle:owner/name" in done.err

@@ -37,25 +37,44 @@ class Download(NamedTuple):
     checked: bool  # against the publisher's checksum; False where it gives none
 
 
-def download(url: str, folder: Path, *, cure: str, progress: Progress) -> Download:
-    """Fetch the file into the folder, under the last part of its URL.
+class Refused(BackendUnavailable):
+    """The publisher answered, and gave no file."""
+
+    def __init__(self, url: str, code: int, cure: str) -> None:
+        super().__init__(f"{url} answered {code}.", cure=cure)
+        self.code = code  # of HTTP
+
+
+def download(
+    url: str,
+    folder: Path,
+    *,
+    cure: str,
+    progress: Progress,
+    name: str = "",
+    authorization: str = "",
+) -> Download:
+    """Fetch the file into the folder, under the last part of its URL, or under `name`.
 
     A file that is already there is checked and kept. A part of one is continued; what arrives is
     called by its name only when it is whole and has the checksum that the publisher gives beside
     it (`<url>.md5`), if any. `cure` is what a person without internet should do instead.
 
+    `authorization` is shown to this publisher alone, not to where it sends us on; nor is there a
+    checksum then.
+
     Raises BackendUnavailable (offline, refused, cut off again and again), CorruptData (wrong
     checksum; the file is removed) and StorageFull.
     """
-    target = folder / url.rsplit("/", 1)[-1]
+    target = folder / (name or url.rsplit("/", 1)[-1])
     part = target.with_name(target.name + ".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        expected = None if target.exists() else _checksum(url, cure)
+        expected = None if target.exists() else _checksum(url, cure, authorization)
         if expected is None:  # it is here; a publisher out of reach does not matter
             at = datetime.fromtimestamp(target.stat().st_mtime, UTC)
             return Download(target, url, at, checked=False)
-        _fetch(url, part, cure, progress)
+        _fetch(url, part, cure, progress, authorization)
         if expected != _NO_CHECKSUM and _md5(part) != expected:
             part.unlink()
             raise CorruptData(
@@ -69,21 +88,21 @@ def download(url: str, folder: Path, *, cure: str, progress: Progress) -> Downlo
     return Download(target, url, datetime.now(UTC), checked=expected != _NO_CHECKSUM)
 
 
-def _fetch(url: str, part: Path, cure: str, progress: Progress) -> None:
+def _fetch(url: str, part: Path, cure: str, progress: Progress, authorization: str) -> None:
     """Bring `part` to its full length, in several tries that each go on where the last ended."""
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
         before = part.stat().st_size if part.exists() else 0
         try:
-            if _continue(url, part, before, progress):
+            if _continue(_request(url, before, authorization), part, before, progress):
                 return
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 416:  # there is nothing after what we have
                     _refuse_longer(error, part, before)
                     return
-                raise _refused(url, error.code, cure) from error
+                raise Refused(url, error.code, cure) from error
         except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
             if attempt == _TRIES - 1:
                 raise _unreachable(url, error, cure) from error
@@ -92,9 +111,16 @@ def _fetch(url: str, part: Path, cure: str, progress: Progress) -> None:
     )
 
 
-def _continue(url: str, part: Path, have: int, progress: Progress) -> bool:
-    """Read on from byte `have`; returns whether the file is whole now."""
+def _request(url: str, have: int, authorization: str) -> urllib.request.Request:
+    """For what comes after byte `have`."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
+    if authorization:
+        request.add_unredirected_header("Authorization", authorization)
+    return request
+
+
+def _continue(request: urllib.request.Request, part: Path, have: int, progress: Progress) -> bool:
+    """Read on from byte `have`; returns whether the file is whole now."""
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
         resumed = answer.status == 206
         start = have if resumed else 0
@@ -119,8 +145,10 @@ def _refuse_longer(error: urllib.error.HTTPError, part: Path, have: int) -> None
         )
 
 
-def _checksum(url: str, cure: str) -> str:
+def _checksum(url: str, cure: str, authorization: str) -> str:
     """The MD5 sum that the publisher gives; empty where it gives none."""
+    if authorization:
+        return _NO_CHECKSUM
     try:
         with urllib.request.urlopen(f"{url}.md5", timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
             found = _MD5.search(answer.read(4096).decode("ascii", errors="replace"))
@@ -129,7 +157,7 @@ def _checksum(url: str, cure: str) -> str:
         with error:
             if error.code in {403, 404, 410}:
                 return _NO_CHECKSUM
-            raise _refused(url, error.code, cure) from error
+            raise Refused(url, error.code, cure) from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise _unreachable(url, error, cure) from error
 
@@ -141,10 +169,6 @@ def _md5(path: Path) -> str:
 
 def _new_md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
-
-
-def _refused(url: str, code: int, cure: str) -> BackendUnavailable:
-    return BackendUnavailable(f"{url} answered {code}.", cure=cure)
 
 
 def _unreachable(url: str, error: Exception, cure: str) -> BackendUnavailable:

@@ -9,7 +9,7 @@ reason, adds nothing that is there already.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nextup.domain.errors import InvalidInput
 from nextup.services.downloads import download
@@ -18,8 +18,11 @@ from nextup.services.importers.loading import Destination, Origin, nothing_to_te
 from nextup.services.importers.report import IngestReport
 from nextup.services.importers.sources import Source
 from nextup.services.importers.table import TableOptions
+from nextup.services.kaggle import PREFIX, fetch_dataset
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nextup.services.downloads import Progress as DownloadProgress
     from nextup.services.importers.loading import Progress
 
@@ -27,6 +30,7 @@ __all__ = [
     "EDITIONS",
     "Destination",
     "IngestReport",
+    "Kaggle",
     "TableOptions",
     "ingest_goodbooks",
     "ingest_movielens",
@@ -38,6 +42,13 @@ EDITIONS: Final = ("latest-small", "100k", "1m", "10m", "20m", "25m", "32m")
 """The editions of MovieLens that can be asked for by name."""
 
 
+class Kaggle(NamedTuple):
+    """How to ask Kaggle."""
+
+    address: str
+    variables: Mapping[str, str]  # of the environment, among them the key
+
+
 def ingest_movielens(
     what: str,
     into: Destination,
@@ -47,8 +58,10 @@ def ingest_movielens(
     progress: Progress = nothing_to_tell,
     download_progress: DownloadProgress = nothing_to_tell,
     publisher: str = PUBLISHER,
+    kaggle: Kaggle | None = None,
 ) -> IngestReport:
-    """Import MovieLens from a zip file or a folder, or by the name of an edition.
+    """Import MovieLens from a zip file or a folder, by the name of an edition, or as somebody put
+    it on Kaggle: `kaggle:owner/name`.
 
     A name that is no file is downloaded into the folder `downloads` first, over HTTPS.
     """
@@ -59,10 +72,19 @@ def ingest_movielens(
         cure = f"Fetch it elsewhere, then: nextup ingest movielens <path to ml-{name}.zip>"
         fetched = download(url, downloads, cure=cure, progress=download_progress)
         path, origin = fetched.path, Origin(url, fetched.downloaded_at)
+    elif kaggle is not None and what.startswith(PREFIX):
+        fetched = fetch_dataset(
+            what.removeprefix(PREFIX),
+            downloads,
+            address=kaggle.address,
+            variables=kaggle.variables,
+            progress=download_progress,
+        )
+        path, origin = fetched.path, Origin(fetched.url, fetched.downloaded_at)
     elif not path.exists():
         raise InvalidInput(
             f"{what!r} is neither a file nor an edition of MovieLens.",
-            cure=f"Give a zip file, a folder, or one of {', '.join(EDITIONS)}.",
+            cure=f"Give a zip file, a folder, {PREFIX}owner/name, or one of {', '.join(EDITIONS)}.",
         )
     return movielens.ingest(
         Source(path), into, origin=origin, keep_files=keep_files, progress=progress

@@ -52,8 +52,8 @@ def movielens(
     what: Annotated[
         str,
         typer.Argument(
-            help="A zip file, a folder, or an edition to download: "
-            "latest-small, 100k, 1m, 10m, 20m, 25m, 32m."
+            help="A zip file, a folder, an edition to download (latest-small, 100k, 1m, 10m, "
+            "20m, 25m, 32m), or kaggle:owner/name, with KAGGLE_USERNAME and KAGGLE_KEY set."
         ),
     ],
     keep_files: KeepFiles = False,
@@ -61,7 +61,8 @@ def movielens(
     as_json: Json = False,
 ) -> None:
     """MovieLens, every edition and both spellings of its files."""
-    from nextup.services.ingest import ingest_movielens
+    from nextup.services.ingest import Kaggle, ingest_movielens
+    from nextup.settings_sources import variables_of
 
     out = Output(as_json=as_json)
     with _destination(home) as (platform, into), out.progress() as report:
@@ -70,6 +71,7 @@ def movielens(
             into,
             downloads=platform.settings.home / "downloads",
             keep_files=keep_files,
+            kaggle=Kaggle(platform.settings.kaggle_url, variables_of(platform.settings.home)),
             progress=lambda done, total: report("ratings", done, total),
             download_progress=lambda done, total: report("download", done, total),
         )
