@@ -128,6 +128,7 @@ class Spark(Section):
     python: str = ""  # the executors' interpreter; empty: the one that runs here
     driver_host: str = ""  # how executors reach this process; empty: Spark finds out
     event_log_folder: str = ""  # what Spark's history server reads; empty: nothing is written
+    training_folder: str = ""  # what a training keeps meanwhile; empty: beside the lake's tables
     ui: bool = False  # Spark's own web pages, at port 4040
     progress: Literal["auto", "yes", "no"] = "auto"  # bars on standard error; auto: on a terminal
     config: dict[str, str] = {}  # any other property of Spark, by its name; wins over all others

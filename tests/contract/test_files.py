@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.contract.backends import FILES, Place, places
 
-from nextup.domain.errors import CorruptData, InvalidInput, NotFound
+from nextup.domain.errors import Conflict, CorruptData, InvalidInput, NotFound
 from nextup.ports.files import SupportsLocalPath
 
 if TYPE_CHECKING:
@@ -251,6 +252,85 @@ def test_remove(files: Files) -> None:
     assert files.list() == []
 
 
+def test_a_folder_may_be_empty(files: Files) -> None:
+    """Made with those above it; made again it keeps what is in it; a file is none."""
+    for _ in range(2):
+        files.make_folder("models/als/")
+        assert files.list("models") == ["als/"]
+        put(files, "models/als/m")
+    assert files.list("models/als") == ["m"]
+    with pytest.raises(InvalidInput):
+        files.make_folder("models/als/m")
+    assert get(files, "models/als/m") == b"content"
+
+
+def test_what_moves_is_in_one_place(files: Files) -> None:
+    """A file, and a folder with all in it, by its new name only; folders above that appear."""
+    put(files, "input/a", b"1")
+    files.move("input/a", "processed/run/a")
+    put(files, "input/a", b"2")
+    put(files, "input/deep/b", b"3")
+    files.move("input", "errors/input/")
+    assert tree(files) == {
+        "errors/input/a": b"2",
+        "errors/input/deep/b": b"3",
+        "processed/run/a": b"1",
+    }
+
+
+def test_nothing_moves_over_another(files: Files) -> None:
+    """What is not there cannot move, and what is there stays."""
+    put(files, "a", b"1")
+    put_folder(files, "m", b=b"2")
+    before = tree(files)
+    for name, target, refusal in [
+        ("absent", "b", NotFound),
+        ("a", "m", Conflict),
+        ("m", "a", Conflict),
+        ("a", "m/b", Conflict),
+        ("a", "a", Conflict),
+        ("a", "m/b/below", InvalidInput),
+    ]:
+        with pytest.raises(refusal):
+            files.move(name, target)
+    assert tree(files) == before
+
+
+def test_when_a_file_was_written(files: Files) -> None:
+    """The later one is newer; folders and absent names have no such time."""
+    put(files, "a")
+    time.sleep(0.02)  # HDFS counts milliseconds
+    put(files, "folder/b")
+    assert files.modified_at("a") < files.modified_at("folder/b")
+    assert files.modified_at("a").tzinfo is not None
+    for name in ("folder", "absent"):
+        with pytest.raises(NotFound):
+            files.modified_at(name)
+
+
+def test_folders_have_other_names_where_the_settings_say(place: Place) -> None:
+    """Who knows a folder by its first name finds it; it lies where the setting says."""
+    plain = place.files()
+    place.more = {"folders": {"models": "models/als", "bronze": "raw"}}
+    named = place.files()
+    put_folder(named, "models/m", a=b"1")
+    put(named, "bronze/a/_manifest.json", b"{}")
+    put(named, "receipts/r", b"2")
+    assert set(tree(plain)) == {
+        *("models/als/m/a", "models/als/m/below/a"),
+        *("raw/a/_manifest.json", "receipts/r"),
+    }
+    assert named.list("models") == ["m/"]
+    assert get(named, "models/m/a") == b"1"
+    assert isinstance(named, SupportsLocalPath)
+    assert (named.local_path("models/m") / "a").read_bytes() == b"1"
+    named.move("models/m", "receipts/m")
+    assert named.list("models") == []
+    place.more = {"folders": {"models": "../elsewhere"}}
+    with pytest.raises(InvalidInput):
+        place.files().list("models")
+
+
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_are_names(files: Files, name: str) -> None:
     """What a disk can hold may be a name, of files and of folders."""
@@ -260,6 +340,8 @@ def test_odd_names_are_names(files: Files, name: str) -> None:
     assert files.list(name) == [name]
     assert get(files, f"{name}/{name}") == b"content"
     assert files.append(f"{name}/{name}", b"+", committed=7) == 8
+    files.move(f"{name}/{name}", f"moved/{name}")
+    assert get(files, f"moved/{name}") == b"content+"
     assert files.remove(name)
     assert files.list("folder") == [f"{name}/"]
 
@@ -270,7 +352,8 @@ def test_names_that_lead_elsewhere_are_refused(files: Files, name: str, tmp_path
     outside = tmp_path / "files/outside"  # beside the tenant's folder
     outside.parent.mkdir(exist_ok=True)
     outside.write_bytes(b"not yours")
-    methods = [files.exists, files.size, files.remove]
+    methods = [files.exists, files.size, files.remove, files.modified_at, files.make_folder]
+    methods += [lambda name: files.move(name, "other"), lambda name: files.move("other", name)]
     methods += [lambda name: files.append(name, b"x", committed=0)]
     methods += [lambda name: files.open(name).__enter__()]
     methods += [lambda name: files.create(name).__enter__()]

@@ -63,6 +63,8 @@ ELSEWHERE = {
     "ingest goodbooks": "tests/integration/test_ingest_real_data.py",
     "topics create": "tests/integration/test_kafka.py",
     "events produce": "tests/integration/test_kafka.py",
+    **{f"files {name}": "tests/e2e/test_files.py" for name in ("list", "get", "make", "empty")},
+    "files put": "tests/e2e/test_files.py",
     "airflow": "tests/integration/test_airflow.py",
     "schedule": "tests/integration/test_schedule.py",
     "model track": "tests/integration/test_tracking.py",

@@ -244,7 +244,8 @@ def _copies(settings: Settings) -> Path:
 def local_files(settings: Settings, url: str) -> Files:
     from nextup.adapters.files.local import LocalFiles
 
-    return LocalFiles(settings.home / url.removeprefix("file://") / prefix_of(settings))
+    root = settings.home / url.removeprefix("file://") / prefix_of(settings)
+    return LocalFiles(root, folders=settings.folders)
 
 
 def hdfs_files(settings: Settings, url: str) -> Files:
@@ -253,7 +254,7 @@ def hdfs_files(settings: Settings, url: str) -> Files:
     except ModuleNotFoundError as error:
         raise _missing("HDFS", "hdfs") from error
     copies = _copies(settings) / "files" / prefix_of(settings)
-    return HdfsFiles(url, copies=copies, prefix=prefix_of(settings))
+    return HdfsFiles(url, copies=copies, prefix=prefix_of(settings), folders=settings.folders)
 
 
 def local_engine(settings: Settings, url: str, *, lake: Lake) -> Engine:

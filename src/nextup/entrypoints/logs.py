@@ -38,7 +38,8 @@ def configure_logs(settings: Logs) -> None:
     handler.setFormatter(JsonLines() if settings.format == "json" else Lines())
     root = logging.getLogger(ROOT)
     for old in root.handlers[:]:
-        root.removeHandler(old)
+        if isinstance(old, logging.StreamHandler):  # others were put there by whoever listens, too
+            root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
     root.propagate = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -18,6 +19,10 @@ class Files(Protocol):
 
     def size(self, name: str) -> int:
         """In bytes. Raises NotFound."""
+        ...
+
+    def modified_at(self, name: str) -> datetime:
+        """When the file was last written; aware, UTC. Raises NotFound, also for a folder."""
         ...
 
     def open(self, name: str) -> AbstractContextManager[BinaryIO]:
@@ -37,6 +42,17 @@ class Files(Protocol):
     def replace_folder(self, name: str) -> AbstractContextManager[Path]:
         """A new local folder to fill; it takes the place of `name` as a whole when the block
         ends, and nothing changes after an error or a kill."""
+        ...
+
+    def make_folder(self, name: str) -> None:
+        """Make the folder and those above it; one that is there stays as it is. Raises InvalidInput
+        where a file has the name."""
+        ...
+
+    def move(self, name: str, target: str) -> None:
+        """Give a file, or a folder with all in it, another name, in one step; makes the folders
+        above that. Raises NotFound where nothing has the name, Conflict where the other is taken,
+        and then changes nothing."""
         ...
 
     def remove(self, name: str) -> bool:

@@ -46,14 +46,15 @@ class SparkFactorization(SparkCore):
 
     @contextmanager
     def _training_folder(self) -> Iterator[None]:
-        """A folder beside the lake's tables, which all executors reach; gone at the end. On Spark
-        Connect it is the server's: `spark.checkpoint.dir`."""
+        """A folder that all executors reach, of the settings or beside the lake's tables; gone at
+        the end. On Spark Connect it is the server's: `spark.checkpoint.dir`."""
         if not isinstance(self._session, SparkSession):
             yield
             return
         context = self._session.sparkContext
-        layer = self._place(Table.USER_VECTORS).rpartition("/")[0]
-        folder = f"{layer.rpartition('/')[0]}/_training/{uuid4().hex}"
+        lake = self._place(Table.USER_VECTORS).rsplit("/", 2)[0]
+        place = self._settings.spark.training_folder or f"{lake}/_training"
+        folder = f"{place.rstrip('/')}/{uuid4().hex}"
         context.setCheckpointDir(folder)
         try:
             yield

@@ -11,6 +11,7 @@ import io
 import tempfile
 import time
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -21,12 +22,12 @@ from hdfs_native import Client
 from nextup.adapters.files.hdfs_errors import hdfs_errors, is_leased
 from nextup.adapters.files.hdfs_streams import ReadStream, WriteStream
 from nextup.adapters.files.hdfs_swap import Swapping
-from nextup.adapters.files.naming import STAGING, parts_of, refuse_shorter
+from nextup.adapters.files.naming import STAGING, parts_of, place_of, refuse_move, refuse_shorter
 from nextup.domain.errors import ConfigurationError, InvalidInput, NextupError, NotFound
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from typing import BinaryIO
 
@@ -51,14 +52,22 @@ class HdfsFiles:
     no ':' in a name: it is kept as '%3A', and '%' as '%25'.
     """
 
-    def __init__(self, url: str, *, copies: Path, prefix: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        copies: Path,
+        prefix: str = "",
+        folders: Mapping[str, str] | None = None,
+    ) -> None:
         """`url` is `hdfs://host:port/folder`, or names a service of Hadoop's configuration, which
         lies where HADOOP_CONF_DIR says. `copies` is a local folder for what must be mapped into
-        memory."""
+        memory; `folders` says where some of the first folders of names are kept."""
         parts = urlsplit(url)
         self._place = f"{parts.scheme}://{parts.netloc}"
         self._root = "/" + "/".join(filter(None, [*parts.path.split("/"), prefix]))
         self._copies = copies
+        self._folders = folders or {}
         self._client = _connect(self._place)
         self._swapping = Swapping(self._client, self._place, f"{self._root.rstrip('/')}/{STAGING}")
         self._swept = False
@@ -84,6 +93,10 @@ class HdfsFiles:
     def size(self, name: str) -> int:
         """In bytes. Raises NotFound, also for a folder."""
         return int(self._file(name).length)
+
+    def modified_at(self, name: str) -> datetime:
+        """When it was last written. Raises NotFound, also for a folder."""
+        return datetime.fromtimestamp(self._file(name).modification_time / 1000, UTC)
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
@@ -143,6 +156,27 @@ class HdfsFiles:
             finally:
                 self._forget(staged)
 
+    def make_folder(self, name: str) -> None:
+        """Make the folder and those above it; see the port."""
+        found = self._swapping.find(self._path(name))
+        if found is not None and not found.isdir:
+            raise InvalidInput(f"{name!r} names a file.", cure="Choose another name.")
+        with self._errors(name):
+            self._client.mkdirs(self._path(name), create_parent=True)
+
+    def move(self, name: str, target: str) -> None:
+        """By one rename of the NameNode; see the port."""
+        path, wanted = self._path(name), self._path(target)
+        there = self._swapping.find(path) is not None
+        taken = there and self._swapping.find(wanted) is not None
+        refuse_move(name, target, there=there, taken=taken)
+        with self._errors(name):
+            self._make_folder_of(wanted)
+            try:
+                self._client.rename(path, wanted)
+            except FileExistsError:  # somebody else was faster
+                refuse_move(name, target, there=True, taken=True)
+
     def remove(self, name: str) -> bool:
         """A file, or a folder with all in it, as a whole; returns whether it was there."""
         path = self._path(name)
@@ -180,7 +214,7 @@ class HdfsFiles:
     # ---- inside
 
     def _path(self, name: str) -> str:
-        return "/".join([self._root.rstrip("/"), *(_quoted(part) for part in parts_of(name))])
+        return "/".join([self._root.rstrip("/"), *map(_quoted, place_of(name, self._folders))])
 
     def _file(self, name: str) -> FileStatus:
         found = self._swapping.find(self._path(name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,13 @@ from nextup.adapters.files.durable import (
     sync_tree,
     write_all,
 )
-from nextup.adapters.files.naming import STAGING, parts_of, refuse_shorter
+from nextup.adapters.files.naming import STAGING, place_of, refuse_move, refuse_shorter
 from nextup.adapters.files.staging import Staging
 from nextup.domain.errors import ConfigurationError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
 
@@ -38,8 +39,10 @@ class LocalFiles(FolderBackup):
     Several processes may share it. `append` to one file is for one writer at a time.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, *, folders: Mapping[str, str] | None = None) -> None:
+        """`folders` says where some of the first folders of names are kept."""
         self._root = Path(root).absolute()
+        self._folders = folders or {}
         if self._root.exists() and not self._root.is_dir():
             raise ConfigurationError(
                 f"{self._root} is not a folder.", cure="Set NEXTUP_FILES_URL to one."
@@ -68,6 +71,11 @@ class LocalFiles(FolderBackup):
         """In bytes. Raises NotFound, also for a folder."""
         with disk_errors(name):
             return self._file(name).stat().st_size
+
+    def modified_at(self, name: str) -> datetime:
+        """When it was last written. Raises NotFound, also for a folder."""
+        with disk_errors(name):
+            return datetime.fromtimestamp(self._file(name).stat().st_mtime, UTC)
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
@@ -129,6 +137,25 @@ class LocalFiles(FolderBackup):
                 make_folders(target.parent)
                 self._staging.swap(staged, target)
 
+    def make_folder(self, name: str) -> None:
+        """Make the folder and those above it, durably; see the port."""
+        path = self._settled(self._path(name))
+        if path.exists() and not path.is_dir():
+            raise InvalidInput(f"{name!r} names a file.", cure="Choose another name.")
+        with disk_errors(name):
+            make_folders(path)
+
+    def move(self, name: str, target: str) -> None:
+        """By one rename; see the port. Whoever creates the other name at the same moment may lose
+        what they wrote."""
+        path, wanted = self._settled(self._path(name)), self._settled(self._path(target))
+        refuse_move(name, target, there=os.path.lexists(path), taken=os.path.lexists(wanted))
+        with disk_errors(name):
+            make_folders(wanted.parent)
+            path.rename(wanted)
+            sync_folder(wanted.parent)
+            sync_folder(path.parent)
+
     def remove(self, name: str) -> bool:
         """A file, or a folder with all in it, as a whole; returns whether it was there."""
         path = self._settled(self._path(name))
@@ -155,7 +182,7 @@ class LocalFiles(FolderBackup):
 
     def _path(self, name: str) -> Path:
         """The absolute path. A `/` at the end is allowed, since `list` writes folders so."""
-        return self._root.joinpath(*parts_of(name))
+        return self._root.joinpath(*place_of(name, self._folders))
 
     def _settled(self, path: Path) -> Path:
         """The path, once a replacement that was interrupted or is under way is settled."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from nextup.domain.errors import CorruptData, InvalidInput
+from nextup.domain.errors import Conflict, CorruptData, InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STAGING: Final = ".nextup"
 """The folder of a root in which files and folders are made before they take their names."""
@@ -28,6 +31,22 @@ def parts_of(name: str) -> list[str]:
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{name!r} is not text that a disk can hold.") from error
     return parts
+
+
+def place_of(name: str, folders: Mapping[str, str]) -> list[str]:
+    """The parts of where it is kept: `folders` says where the platform's own folders are."""
+    first, *rest = parts_of(name)
+    return [*parts_of(folders.get(first, first)), *rest]
+
+
+def refuse_move(name: str, target: str, *, there: bool, taken: bool) -> None:
+    """Raise NotFound or Conflict for a move that cannot be."""
+    if not there:
+        raise NotFound(f"There is no {name!r}.")
+    if taken:
+        raise Conflict(
+            f"{target!r} is there already; {name!r} was not moved.", cure="Choose another name."
+        )
 
 
 def refuse_shorter(name: str, size: int, committed: int) -> None:

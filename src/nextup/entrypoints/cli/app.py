@@ -16,6 +16,7 @@ from nextup.entrypoints.cli import (
     db,
     demo,
     evaluation,
+    files,
     history,
     ingest,
     lake,
@@ -29,6 +30,7 @@ from nextup.entrypoints.cli import (
     spark,
     streaming,
 )
+from nextup.entrypoints.cli.command_log import CommandLog, command_of, kept
 from nextup.entrypoints.cli.context import chosen_tenant
 from nextup.entrypoints.cli.output import fail
 
@@ -56,6 +58,7 @@ for module in (
 ):
     module.register(app)
 app.add_typer(ingest.app, name="ingest")
+app.add_typer(files.app, name="files")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
 app.add_typer(client.app, name="client")
@@ -87,6 +90,8 @@ def root(
 def main() -> None:
     """Run the command line; an expected error becomes one line and an exit status."""
     as_json = "--json" in sys.argv
+    log = CommandLog(command_of(sys.argv[1:]))
+    kept.set(log)
     try:
         status = app(prog_name="nextup", standalone_mode=False) or 0  # what the command exits with
     except NextupError as error:
@@ -99,7 +104,17 @@ def main() -> None:
         status = 1
     if status == INTERRUPTED:
         fail("Interrupted.", "Running the same command again continues.", as_json=as_json)
+    _leave(log, status, as_json=as_json)
     sys.exit(_flushed(status))
+
+
+def _leave(log: CommandLog, status: int, *, as_json: bool) -> None:
+    """Keep the command's log. That it cannot be kept is said, unless the command has said so."""
+    try:
+        log.leave(status)
+    except NextupError as error:
+        if not status:
+            fail(f"The command's log is not kept: {error.message}", error.cure, as_json=as_json)
 
 
 def _misused(error: typer.TyperException, *, as_json: bool) -> int:

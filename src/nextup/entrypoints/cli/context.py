@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextup.domain.errors import ConfigurationError, InvalidInput
+from nextup.entrypoints.cli.command_log import kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +43,10 @@ def platform_at(home: str, *, must_exist: bool = True) -> Iterator[Platform]:
             cure="`nextup init` makes one; -C names another folder.",
         )
     chosen = _tenant()
-    with open_platform(load_settings(folder, **chosen)) as platform:
+    settings = load_settings(folder, **chosen)
+    if (log := kept.get()) is not None:
+        log.note_settings(settings)
+    with open_platform(settings) as platform:
         yield platform
 
 

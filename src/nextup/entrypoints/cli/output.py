@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nextup.domain.errors import InvalidInput
+from nextup.entrypoints.cli.command_log import kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,6 +54,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """A line for people; machines are not told."""
+        _keep(text)
         if not self.as_json:
             _console().print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -60,6 +62,7 @@ class Output:
         """The command's answer: the document as JSON, or the text (default: say nothing)."""
         if self.as_json:
             text = json.dumps(_plain(document), ensure_ascii=False, allow_nan=False)
+            _keep(text)
             sys.stdout.write(f"{text}\n")
         elif text is not None:
             self.say(text)
@@ -87,6 +90,7 @@ class Output:
             table.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(_cell(value)) for value in row))
+        _keep("\n".join(f"{title}: {' | '.join(map(_cell, row))}" for row in rows))
         _console().print(table)
 
     @contextmanager
@@ -141,6 +145,7 @@ def confirm(question: str, *, yes: bool) -> None:
 def fail(message: str, cure: str, *, as_json: bool) -> None:
     """Say on standard error, in one line, what went wrong and what to do next."""
     message, cure = " ".join(message.split()), " ".join(cure.split())
+    _keep(f"Error: {message} {cure}".rstrip())
     if as_json:
         sys.stderr.write(json.dumps({"error": message, "cure": cure}, ensure_ascii=False) + "\n")
         return
@@ -148,6 +153,12 @@ def fail(message: str, cure: str, *, as_json: bool) -> None:
 
     line = Text.assemble(("Error: ", "bold red"), message, " " if cure else "", (cure, "green"))
     _console(error=True).print(line, soft_wrap=True)
+
+
+def _keep(text: str) -> None:
+    """For the log that the command leaves, where it leaves one."""
+    if (log := kept.get()) is not None:
+        log.say(text)
 
 
 def _console(*, error: bool = False) -> Console:
