@@ -81,6 +81,21 @@ def test_a_movielens_rating_comes_back(seconds: int, user_id: str, stars: float)
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2005-04-02 23:53:47", "2005-04-02T23:53:47+00:00"),
+        ("2005-04-02T23:53:47+02:00", "2005-04-02T23:53:47+02:00"),
+        ("yesterday", "yesterday"),
+        ("", ""),
+    ],
+)
+def test_a_mirrors_times_are_text(written: str, meant: str) -> None:
+    """Without a zone they are UTC; what is no time is for the contract to refuse."""
+    message = {"userId": 1, "movieId": 2, "rating": 3.5, "timestamp": written}
+    assert event_record(message)["occurred_at"] == meant
+
+
 def test_a_message_in_our_words_stays_as_it_is() -> None:
     """Only what is of MovieLens is renamed; a time beyond all calendars stays."""
     assert event_record({"user_id": 3, "type": "view"}) == {"user_id": 3, "type": "view"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nextup.domain.events import EventType, from_microseconds, to_microseconds
@@ -35,7 +36,8 @@ def movielens_rating(event: Event) -> dict[str, Any]:
 
 def event_record(message: Mapping[str, Any]) -> dict[str, Any]:
     """A message in the words of the event contract. One that is not of MovieLens stays as it is;
-    numbers as ids become text, and seconds since the epoch a time."""
+    numbers as ids become text, seconds since the epoch a time, and a time without a zone is UTC.
+    """
     if not {"userId", "movieId"} <= message.keys():
         return dict(message)
     record = {FIELDS.get(name, name): value for name, value in message.items()}
@@ -46,6 +48,8 @@ def event_record(message: Mapping[str, Any]) -> dict[str, Any]:
     at = record.get(OCCURRED_AT)
     if isinstance(at, int):
         record[OCCURRED_AT] = _moment(at)
+    elif isinstance(at, str):
+        record[OCCURRED_AT] = _in_utc(at)
     return record
 
 
@@ -55,6 +59,15 @@ def _moment(seconds: int) -> str | int:
         return from_microseconds(seconds * _SECONDS).isoformat()
     except OverflowError:
         return seconds
+
+
+def _in_utc(text: str) -> str:
+    """As a mirror's files write it: `2005-04-02 23:53:47`. What is no time stays, as above."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
 
 
 def _number_or_text(text: str) -> int | str:

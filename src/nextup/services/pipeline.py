@@ -152,6 +152,7 @@ def run_pipeline(
         started_at,
         pipeline=pipeline.name,
     )
+    context = replace(context, run_id=run.run_id)
     with control.lock(LOCK):
         _mark_interrupted(control)
         control.save_run(run)

@@ -66,6 +66,7 @@ class Context:
     online_state: OnlineState
     control: Control
     tracker: Tracker
+    run_id: str = ""  # of the run that a step is part of
     as_of: AsOf = None  # train and evaluate on silver as it was
     report: Report | None = None
     reopen_store: Reopen | None = None  # in other processes, where it can be reached from there

@@ -17,9 +17,11 @@ from nextup.services.importers.loading import Loading, nothing_to_tell
 from nextup.services.manifests import slug
 
 if TYPE_CHECKING:
-    from nextup.services.importers.loading import Destination, Origin, Progress
+    from collections.abc import Sequence
+
+    from nextup.services.importers.loading import Destination, ItemShape, Origin, Progress
     from nextup.services.importers.report import IngestReport
-    from nextup.services.importers.sources import Source
+    from nextup.services.importers.sources import FileFacts, Source
 
 DATASET = "movielens"
 
@@ -28,7 +30,7 @@ _MOVIES = ("movies.csv", "movie.csv", "movies.dat", "u.item")
 _TAGS = ("tags.csv", "tag.csv", "tags.dat")
 _LINKS = ("links.csv", "link.csv")
 _EXTRAS = ("genome-scores.csv", "genome_scores.csv", "genome-tags.csv", "genome_tags.csv")
-_RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
+_RATING_COLUMNS: tuple[str, ...] = ("userId", "movieId", "rating", "timestamp")
 _TAG_COLUMNS = ("userId", "movieId", "tag", "timestamp")
 _COLUMNS = {
     "ratings.dat": _RATING_COLUMNS,
@@ -44,40 +46,88 @@ def ingest(
     *,
     origin: Origin | None = None,
     keep_files: bool = False,
+    papers: str = "",
+    whole: bool = True,
     progress: Progress = nothing_to_tell,
 ) -> IngestReport:
     """Films into the catalogue, ratings into the log.
 
     Running it again adds nothing. `keep_files` also copies the raw files beside the manifest,
-    among them the genome files, which nothing here reads.
+    among them the genome files, which nothing here reads. `papers` is the folder of the manifest,
+    where it is not bronze's. What is not `whole` may lack films or ratings.
     """
-    ratings, movies = source.need(*RATINGS), source.need(*_MOVIES)
+    ratings = [source.need(*RATINGS)] if whole else _present(source, RATINGS)
+    movies = source.need(*_MOVIES) if whole else source.find(*_MOVIES)
     loading = Loading(
         into,
         source,
         dataset=DATASET,
-        folder=f"bronze/{DATASET}/{slug(source.path.stem)}",
+        folder=papers or f"bronze/{DATASET}/{slug(source.path.stem)}",
         item_kind="film",
         origin=origin,
         keep_files=keep_files,
         progress=progress,
     )
-    rating_facts = loading.survey(ratings, events=True, header=ratings.endswith(".csv"))
-    movie_facts = loading.survey(movies, header=movies.endswith(".csv"))
-    keywords, links = _read_tags(source, loading), _read_links(source, loading)
+    surveyed = [loading.survey(name, events=True, header=_has_header(name)) for name in ratings]
+    films = _survey_films(source, loading, movies) if movies else None
     if keep_files:
         for name in filter(None, map(source.find, _EXTRAS)):
             loading.survey(name)
+    if films is None and not into.catalog.count_items():
+        loading.decide_unknown_items("create")
     loading.report.notes.append("Times without a time zone are taken as UTC.")
     loading.begin()
-    dialect = movie_dialect(source, movies)
-    with source.open(movies) as stream:
-        shape = film_shape(keywords, links)
-        loading.items(movie_facts, read_delimited(stream, dialect, movies), shape)
-    with source.open(ratings) as stream:
-        rows = read_delimited(stream, _dialect(ratings), ratings)
-        loading.events(rating_facts, rows, rating_events)
+    if films is not None and movies:
+        facts, shape = films
+        with source.open(movies) as stream:
+            loading.items(
+                facts, read_delimited(stream, movie_dialect(source, movies), movies), shape
+            )
+    for name, rating_facts in zip(ratings, surveyed, strict=True):
+        with source.open(name) as stream:
+            rows = read_delimited(stream, _dialect(name), name)
+            loading.events(rating_facts, rows, rating_events)
     return loading.finish()
+
+
+def files_of(source: Source) -> list[str]:
+    """Those that an import of what is not whole would read, films first: tags and links are only
+    read with their films."""
+    movies = source.find(*_MOVIES)
+    beside = [movies, source.find(*_TAGS), source.find(*_LINKS)] if movies else []
+    return [*filter(None, beside), *_present(source, RATINGS)]
+
+
+def require_readable(source: Source, name: str) -> None:
+    """Look at the file's beginning. Raises InvalidInput or CorruptData for what is no text, has no
+    usable header, or lacks a column."""
+    last = name.rsplit("/", 1)[-1].lower()
+    is_films = last in _MOVIES
+    dialect = movie_dialect(source, name) if is_films else rating_dialect(name)
+    columns = _RATING_COLUMNS
+    if is_films or last in _TAGS:
+        columns = ("movieId", "title" if is_films else "tag")
+    elif last in _LINKS:
+        columns = ("movieId", "imdbId", "tmdbId")
+    with source.open(name) as stream:
+        for rows in read_delimited(stream, dialect, name):
+            for column in columns:
+                one_column(rows.columns, column)
+            return
+
+
+def _present(source: Source, names: Sequence[str]) -> list[str]:
+    return [found for name in names if (found := source.find(name)) is not None]
+
+
+def _has_header(name: str) -> bool:
+    return name.endswith(".csv")
+
+
+def _survey_films(source: Source, loading: Loading, movies: str) -> tuple[FileFacts, ItemShape]:
+    facts = loading.survey(movies, header=_has_header(movies))
+    keywords, links = _read_tags(source, loading), _read_links(source, loading)
+    return facts, film_shape(keywords, links)
 
 
 def rating_events(columns: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:

@@ -7,13 +7,15 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from nextup.domain.errors import BackendUnavailable, CorruptData, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+
+    from nextup.ports.files import Files
 
 _BLOCK = 1 << 20  # bytes read at once
 
@@ -109,6 +111,7 @@ class Source:
         return FileFacts(name.rsplit("/", 1)[-1], size, lines, digest.hexdigest())
 
     def _list(self) -> Sequence[str]:
+        """Every file, as `open` wants it."""
         if self._is_zip:
             with zipfile.ZipFile(self.path) as archive:
                 return [name for name in archive.namelist() if not name.endswith("/")]
@@ -117,3 +120,21 @@ class Source:
         # one level of subfolders is what an unpacked archive has
         found = [*self.path.glob("*"), *self.path.glob("*/*")]
         return [file.relative_to(self.path).as_posix() for file in found if file.is_file()]
+
+
+class StoredSource(Source):
+    """The files of a folder of the platform's own, wherever that is."""
+
+    def __init__(self, files: Files, folder: str) -> None:
+        self.path = Path(folder)
+        self._files = files
+        self._names = self._list()
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """For reading."""
+        with self._files.open(f"{self.path}/{name}") as stream:
+            yield stream
+
+    def _list(self) -> Sequence[str]:
+        return [name for name in self._files.list(str(self.path)) if not name.endswith("/")]

@@ -1,0 +1,1 @@
+"""MovieLens: films from files, and lists that follow a stream of ratings."""
