@@ -22,6 +22,8 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+SQL_NAME = r"^([a-z_][a-z0-9_]{0,62})?$"
+
 Secret = Annotated[str, Field(repr=False, exclude=True)]
 """Appears in no `repr` and in no copy of the settings that is written down."""
 
@@ -60,6 +62,9 @@ class Connections(Section):
     answer_seconds: PositiveFloat = 60.0  # to wait for one answer; a silent server is given up
     retries: NonNegativeInt = 2  # of a call that can be repeated, after the connection was lost
     ca_file: str = ""  # PEM, who signed the server's certificate (rediss://); empty: the system
+    schema_name: Annotated[str, Field(pattern=SQL_NAME)] = (
+        ""  # PostgreSQL's schema for our tables, made where it is absent; empty: the server's own
+    )
 
 
 class RedisLists(Section):

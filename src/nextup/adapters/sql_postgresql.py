@@ -11,6 +11,8 @@ from nextup.adapters.sql_errors import shown
 from nextup.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import URL, Engine
 
     from nextup.settings_servers import Connections
@@ -46,7 +48,7 @@ def postgresql_engine(url: URL, connections: Connections) -> Engine:
             _conninfo(url),
             connect_timeout=max(2, round(connections.connect_seconds)),  # libpq's least
             application_name="nextup",
-            options=f"-c statement_timeout={round(connections.answer_seconds * 1000)}",
+            options=" ".join(_options(connections)),
         )
 
     def refuse_dead(connection: psycopg.Connection[Any], *_: object) -> None:
@@ -68,6 +70,13 @@ def postgresql_engine(url: URL, connections: Connections) -> Engine:
     )
     event.listen(engine, "checkout", refuse_dead)
     return engine
+
+
+def _options(connections: Connections) -> Iterator[str]:
+    """Settings of each session."""
+    yield f"-c statement_timeout={round(connections.answer_seconds * 1000)}"
+    if connections.schema_name:
+        yield f"-c search_path={connections.schema_name}"
 
 
 def _conninfo(url: URL) -> str:

@@ -142,7 +142,17 @@ class Schema:
         with self._database.begin() as connection:
             if not self._database.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": SCHEMA_LOCK})
+                _make_namespace(connection)
             yield connection
+
+
+def _make_namespace(connection: Connection) -> None:
+    """The schema of PostgreSQL that the settings name; where it is there, nothing."""
+    here, path = connection.execute(
+        text("SELECT current_schema(), current_setting('search_path')")
+    ).one()
+    if here is None and path.isidentifier():
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {path}"))
 
 
 def tenants_of(database: Database) -> list[str]:

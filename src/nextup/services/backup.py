@@ -39,6 +39,7 @@ ORDER = (  # views first, the truth last
     "lake",
     "files",
     "control",
+    "clients",
     "catalog",
     "event_log",
 )
@@ -109,6 +110,19 @@ def restore(ports: Mapping[str, Any], archive: Path) -> BackupReport:
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     skipped = tuple(name for name in ORDER if name not in manifest.ports)
     return BackupReport(str(archive), tuple(manifest.ports), skipped, len(manifest.sha256), size)
+
+
+def contents(archive: Path) -> Mapping[str, str]:
+    """The checksum of every file that the archive says it holds, by name. Raises CorruptData."""
+    try:
+        with tarfile.open(archive) as tar:
+            member = tar.extractfile(f"./{MANIFEST}")
+            assert member is not None  # it is no folder
+            return msgspec.json.decode(member.read(), type=_Manifest).sha256
+    except (tarfile.TarError, OSError, KeyError, msgspec.DecodeError) as error:
+        raise CorruptData(
+            f"{archive} is no backup, or a damaged one. ({error})", cure="Use an older backup."
+        ) from error
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class SqlCatalog(SqlBackup, SqlTrial):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        metadata = MetaData()
+        metadata = self._metadata = MetaData()
         self._items = Table(
             database.table_name("items"),
             metadata,

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from nextup.adapters.control.clients_tables import ClientTables
 from nextup.adapters.control.revision import Revision
+from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.sql_schema import Schema
 from nextup.domain.clients import REFUSED, ApiKey, Client, Scope, SigningKey, Usage
 from nextup.domain.errors import Conflict, NotFound
@@ -19,6 +20,7 @@ from nextup.domain.events import from_microseconds, to_microseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy import Connection, Row
 
@@ -28,13 +30,14 @@ EPOCH = date(1970, 1, 1)
 THE_ROW = 1  # of the revision
 
 
-class SqlClients:
+class SqlClients(SqlBackup):
     """Clients in SQLite or PostgreSQL. Takes the database over: closing this closes it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._tables = ClientTables(database.table_name)
-        Schema(database, "clients").prepare(self._tables.metadata)
+        self._metadata = self._tables.metadata
+        Schema(database, "clients").prepare(self._metadata)
         self._revision = Revision(database, self._tables.revision.name)
 
     def revision(self) -> int:
@@ -210,6 +213,16 @@ class SqlClients:
         )
         with self._database.connect() as connection:
             return {client_id: int(times) for client_id, times in connection.execute(query)}
+
+    def backup(self, folder: Path) -> None:
+        """In SQLite they are in the control data's file, which is copied with that."""
+        if not self._database.is_sqlite:
+            super().backup(folder)
+
+    def restore(self, folder: Path) -> None:
+        """Likewise."""
+        if not self._database.is_sqlite:
+            super().restore(folder)
 
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""

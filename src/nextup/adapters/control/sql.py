@@ -46,6 +46,8 @@ class SqlControl(SqlBackup, SqlTrial):
     them in the stack, the one that was in service first.
     """
 
+    uncopied = ("locks",)
+
     def __init__(
         self,
         database: Database,
@@ -58,7 +60,8 @@ class SqlControl(SqlBackup, SqlTrial):
         self._database = database
         self._clock = clock
         self._tables = ControlTables(database.table_name)
-        Schema(database, "control").prepare(self._tables.metadata)
+        self._metadata = self._tables.metadata
+        Schema(database, "control").prepare(self._metadata)
         self._locks = SqlLocks(
             database, self._tables.locks, clock=clock, stale_seconds=stale_seconds, holder=holder
         )

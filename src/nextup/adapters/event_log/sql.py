@@ -83,7 +83,8 @@ class SqlEventLog(SqlBackup, SqlTrial):
         self._database = database
         self._clock = clock
         self._tables = LogTables(database.table_name)
-        Schema(database, "event_log").prepare(self._tables.metadata)
+        self._metadata = self._tables.metadata
+        Schema(database, "event_log").prepare(self._metadata)
         self._create_heads()
         insert = database.insert
         self._insert_events = database.driver_sql(

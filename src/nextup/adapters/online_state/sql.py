@@ -75,7 +75,7 @@ class SqlOnlineState(SqlBackup, SqlTrial):
         self._weights = dict(weights)
         self._window_days = window_days
         self._packer = StatePacker()
-        metadata = MetaData()
+        metadata = self._metadata = MetaData()
         self._reached = Table(
             database.table_name("online_position"),
             metadata,

@@ -44,7 +44,7 @@ class SqlRecommendationStore(SqlBackup, SqlTrial):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._packer = ListPacker()
-        metadata = MetaData()
+        metadata = self._metadata = MetaData()
         self._lists = Table(
             database.table_name("recommendation_lists"),
             metadata,
