@@ -74,7 +74,7 @@ def cannot(**reasons: str) -> pytest.MarkDecorator:
 
 def reach(request: pytest.FixtureRequest, backend: Backend) -> Reached:
     """Start the backend if nobody has; skip or fail the test where it cannot be had."""
-    told = request.node.user_properties
+    told = getattr(request.node, "user_properties", [])  # a module has none
     if backend.url:
         told.append((TOLD, (backend.name, "embedded", "")))
         return Reached(backend.url, "embedded")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from sqlalchemy import Connection
+
     from nextup.adapters.sql_schema import Schema
     from nextup.domain.items import Item
     from nextup.ports.catalog import Catalog
@@ -200,6 +202,30 @@ def sql_schemas(settings: Settings) -> Iterator[Schema]:
     from nextup.adapters.sql_schema import schemas
 
     return schemas(settings, opening.prefix_of(settings))
+
+
+class SqlDatabase(Closable, Protocol):
+    """A SQL database as a recipe with tables of its own sees it."""
+
+    @property
+    def url(self) -> str:
+        """For people: without credentials."""
+        ...
+
+    def begin(self) -> AbstractContextManager[Connection]:
+        """A write transaction: durable when the block ends, undone when it raises."""
+        ...
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """One consistent view for reading."""
+        ...
+
+
+def open_sql(settings: Settings, url: str) -> SqlDatabase:
+    """The database behind one of the settings' URLs. Whoever opens it closes it."""
+    from nextup.adapters.sql import open_database
+
+    return open_database(url, settings.home, connections=settings.connections)
 
 
 def spark_connectors(settings: Settings) -> Sequence[Path]:

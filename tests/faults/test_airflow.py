@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
-from datetime import timedelta
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -17,14 +17,18 @@ from urllib.request import Request, urlopen
 
 import psutil
 import pytest
-from tests.conftest import DAY
+from tests.conftest import DAY, PEOPLE
 from tests.faults.processes import ROUNDS
 from tests.integration.test_airflow import NEXTUP
 
+from nextup.algorithms.audience.simulate import AudienceConfig
 from nextup.bootstrap import open_platform
 from nextup.domain.operations import Outcome
 from nextup.entrypoints.airflow.writing import write_dags
+from nextup.recipes.platform_api.options import Options
+from nextup.recipes.platform_api.tables import PlatformTables
 from nextup.services.pipeline import today
+from nextup.services.simulate import put_sample, simulate
 from nextup.settings import load_settings
 
 if TYPE_CHECKING:
@@ -40,6 +44,12 @@ pytestmark = [
 LIMIT_SECONDS = 900.0  # that the scheduler may take for what it is asked
 QUICK = """
 recipe = "platform-api"
+event_log_url = "{url}"
+catalog_url = "{url}"
+control_url = "{url}"
+
+[connections]
+schema_name = "platform"
 
 [models.als]
 factors = 8
@@ -120,23 +130,30 @@ def worker_of(home: Path) -> int | None:
     """The process of Airflow that waits for one of Nextup's commands."""
     for process in psutil.process_iter(["cmdline", "ppid"]):
         words = process.info["cmdline"] or []
-        if "nextup" in words and "pipeline" in words and str(home) in words:
+        if "nextup" in words and "inject-data" in words and str(home) in words:
             return int(process.info["ppid"])
     return None
 
 
-def test_airflow_does_it_all(
-    sample_folder: Path, tmp_path: Path, private_server: Callable[[str], Server]
-) -> None:
+def test_airflow_does_it_all(tmp_path: Path, private_server: Callable[[str], Server]) -> None:
     """Days that were missed are caught up with, each one's data starts its training; a task that
     is killed is tried again; a backfill of three days ends the same when it is done twice."""
     home = tmp_path / "platform"
-    shutil.copytree(sample_folder, home)
-    (home / "nextup.toml").write_text(QUICK, encoding="utf-8")
+    home.mkdir()
+    database = private_server("postgresql")
+    (home / "nextup.toml").write_text(QUICK.format(url=database.url), encoding="utf-8")
     server: Any = private_server("airflow")
     api = Api(server.url)
     settings = load_settings(home)
     with open_platform(settings) as platform:
+        put_sample(platform.catalog)
+        simulate(
+            platform.event_log,
+            platform.catalog,
+            AudienceConfig(people=PEOPLE, days=60),
+            ends_at=datetime(2026, 4, 1, tzinfo=UTC),
+            seed=7,
+        )
         since = today(settings) - timedelta(days=1)
         write_dags(server.dags, settings, nextup=NEXTUP, since=since)
 
@@ -173,5 +190,6 @@ def _runs(api: Api, dag_id: str, kind: str) -> list[dict[str, Any]]:
 
 
 def _rows(settings: Any) -> dict[str, int]:
-    with open_platform(settings) as platform:
-        return {table.table.value: table.rows for table in platform.lake.status()}
+    """Of the tables that the injections fill."""
+    with closing(PlatformTables.of(settings, Options())) as tables:
+        return tables.counts()

@@ -94,6 +94,8 @@ def _files(place: Traversable, above: str = "") -> Iterator[tuple[str, Traversab
     for one in sorted(place.iterdir(), key=lambda entry: entry.name):
         if one.name in _NOT_WRITTEN or (not above and one.name.endswith(".py")):
             continue
+        if (one / "__init__.py").is_file():  # code that is a package of its own
+            continue
         if one.is_dir():
             yield from _files(one, f"{above}{one.name}/")
         else:

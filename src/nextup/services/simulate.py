@@ -96,7 +96,9 @@ def write_days(
     for day, those in groupby(events, lambda event: event.occurred_at.date()):
         lines = [msgspec.json.encode(_line(event)) for event in those]
         path = folder / f"events-{day}.jsonl"
-        path.write_bytes(b"\n".join(lines) + b"\n")
+        making = path.with_name(f".{path.name}")  # whole when it has its name: others take it up
+        making.write_bytes(b"\n".join(lines) + b"\n")
+        making.replace(path)
         written.append(DayFile(path, len(lines)))
     return written
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 AS_USED = "made when absent"  # tables that have no revisions
 
+if TYPE_CHECKING:
+    from nextup.settings import Settings
+
 app = typer.Typer(no_args_is_help=True, help="The tables of SQL databases, version by version.")
 
 
@@ -32,11 +35,22 @@ def current(home: Home = HERE, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+def _none(settings: Settings) -> tuple[()]:
+    """The tables of a recipe that has none of its own."""
+    return ()
+
+
 def _show(heading: str, home: str, out: Output, *, upgrading: bool) -> bool:
     """Whether some tables were of another revision than is needed."""
+    from itertools import chain
+
     from nextup.bootstrap import sql_schemas
+    from nextup.recipes.folders import module_of
 
     with platform_at(home) as platform:
+        settings = platform.settings
+        tables = module_of(settings.recipe, "tables")
+        more = getattr(tables, "schemas", _none)(settings)
         parts = [
             {
                 "part": schema.part,
@@ -45,7 +59,7 @@ def _show(heading: str, home: str, out: Output, *, upgrading: bool) -> bool:
                 heading: schema.upgrade() if upgrading else schema.current(),
                 "needed": schema.wanted,
             }
-            for schema in sql_schemas(platform.settings)
+            for schema in chain(sql_schemas(settings), more)
         ]
         if upgrading:
             parts += _made_in_cassandra(platform, heading)

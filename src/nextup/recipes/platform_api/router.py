@@ -16,8 +16,8 @@ from nextup.domain.events import EventType
 from nextup.domain.items import Item
 from nextup.domain.tables import EVENT_ID, ITEM_ID, TYPE, USER_ID, VALUE
 from nextup.recipes.parts import Parts, Routers, Services, parts_of
+from nextup.recipes.platform_api.portraits import Portraits
 from nextup.services.access.rates import Rates
-from nextup.services.intake import Fate
 from nextup.services.recommending.request import Request as Wish
 from nextup.services.serving import Serving
 
@@ -122,7 +122,8 @@ def _credentials(parts: Parts) -> APIRouter:
 
 
 def _recommendations(parts: Parts) -> APIRouter:
-    router = APIRouter(tags=["platform-api"])
+    portraits = Portraits(parts.settings)
+    router = APIRouter(tags=["platform-api"], lifespan=portraits.lifespan)
     whole_numbers = parts.settings.contracts.id_type == "int"
     usual = parts.settings.recommend.num_recommendations
 
@@ -141,6 +142,7 @@ def _recommendations(parts: Parts) -> APIRouter:
         user_id = _user_id(body.user_id, whole_numbers)
         if body.history:
             _keep(serving, user_id, body.history)
+            portraits.draw(serving, user_id)
         page = serving.recommender.recommend(Wish(user_id, body.limit or usual))
         return Recommended(
             user_id=user_id,
@@ -172,13 +174,15 @@ def _film(item_id: str, item: Item | None, score: float) -> Film:
 
 
 def _keep(serving: Serving, user_id: str, history: list[Id | Rated]) -> None:
-    """The same touch of the same user is kept once, however often it is sent."""
-    outcomes = serving.intake.take_many([_event(user_id, one) for one in history])
-    broken = next((one for one in outcomes if one.fate is Fate.REJECTED), None)
-    if broken is not None:
+    """All of it or, where something does not fit, nothing. The same touch of the same user is kept
+    once, however often it is sent."""
+    records = [_event(user_id, one) for one in history]
+    broken = serving.contract.explain_many(records, "").rejected
+    if broken:
         raise InvalidInput(
-            f"The history does not fit: {broken.reason}", cure="What does fit was kept."
+            f"The history does not fit: {broken[0].reason}", cure="Nothing of it was kept."
         )
+    serving.intake.take_many(records)
 
 
 def _event(user_id: str, one: Id | Rated) -> dict[str, Any]:
