@@ -9,6 +9,11 @@ BIN := $(VENV)/bin
 ARGS ?=
 N ?= 200
 SEED ?= $(shell date +%s)
+ENGINE ?= $(shell command -v docker > /dev/null 2>&1 && echo docker || echo podman)
+VERSION ?= 0.1.0
+BASE ?=
+IMAGE_ARGS ?=
+IMAGE_EXTRAS = $(addprefix --extra ,cassandra client hdfs kafka mlflow mongodb postgresql ranker redis telemetry tune)
 
 # make RECIPE=book-platform TARGET: the recipe's own chores, in its folder, which is made where it is absent.
 ifdef RECIPE
@@ -70,12 +75,31 @@ bench: $(VENV)/.bench  ## side-by-side benchmarks; writes benchmarks/RESULTS.md 
 wheel: $(VENV)/.core  ## build the wheel, with compiled kernels where there is a compiler
 	@$(BIN)/uv build --wheel --python $(BIN)/python
 
+.PHONY: images
+images: build/connectors  ## build Nextup's container images (ENGINE=podman BASE=... VERSION=0.1.0)
+	@for one in nextup spark mlflow airflow notebooks; do \
+	  echo "nextup/$$one:$(VERSION) ..."; \
+	  $(ENGINE) build --quiet $(IMAGE_ARGS) $(if $(BASE),--build-arg BASE=$(BASE)) --target $$one \
+	    --file deploy/images/Dockerfile --tag nextup/$$one:$(VERSION) . || exit 1; \
+	done
+
+build/connectors: $(VENV)/.dev src/nextup/adapters/engine/spark_connectors.toml  # jars of the images and of compose.yaml
+	@rm -rf $@ && mkdir -p $@ build/jmx
+	@$(BIN)/python -m stack.jars_for_images $@ build/jmx
+
+.PHONY: test-compose
+test-compose: $(VENV)/.dev build/connectors  ## the images, and every profile of compose.yaml, really started (needs root)
+	@NEXTUP_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/deploy/compose --timeout=3600 $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/.core  ## pin all dependencies again, with hashes and without any registry's address
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/core.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev --group bench -o requirements/bench.txt
-	@for one in airflow mlflow; do $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header requirements/$$one.in -o requirements/$$one.txt || exit 1; done
+	@for one in airflow mlflow build compose airflow-image; do $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header requirements/$$one.in -o requirements/$$one.txt || exit 1; done
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml $(IMAGE_EXTRAS) -o requirements/image.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra spark $(IMAGE_EXTRAS) -c requirements/image.txt -o requirements/image-spark.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header requirements/notebooks.in -o requirements/notebooks.txt
 
 .PHONY: clean
 clean:  ## remove environments, builds and caches (never data)

@@ -170,6 +170,9 @@ class Server(Section):
     """The HTTP server."""
 
     host: str = "127.0.0.1"  # the address to listen on
+    only_here: bool = (
+        False  # nobody but this machine reaches it, as a container published on 127.0.0.1
+    )
     port: Annotated[int, Field(ge=0, le=65535)] = (
         8000  # the next free one is taken where this is busy
     )

@@ -321,6 +321,15 @@ class TestWhereItMayListen:
             with pytest.raises(ConfigurationError, match="does not start"):
                 require_safe(settings, host)
 
+    def test_a_container_may_be_open(self, tmp_path: Path) -> None:
+        """It listens on all its addresses; whoever publishes its port on 127.0.0.1 says so. A
+        password that is tried first is refused even then."""
+        settings = load_settings(tmp_path, access={"auth": "none"}, server={"only_here": True})
+        require_safe(settings, "0.0.0.0")
+        guessed = settings.model_copy(update={"catalog_url": "postgresql://nextup:nextup@db/x"})
+        with pytest.raises(ConfigurationError, match="tried first"):
+            require_safe(guessed, "0.0.0.0")
+
     @pytest.mark.parametrize(
         "weak",
         [

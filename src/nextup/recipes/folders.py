@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nextup.domain.errors import ConfigurationError, Conflict, InvalidInput
+from nextup.recipes.container_env import with_containers
 from nextup.settings import FILE_NAME
 from nextup.settings_sources import ENV_FILE
 
@@ -81,7 +82,7 @@ def write_folder(recipe: str, folder: Path) -> Written:
             target.parent.mkdir(parents=True, exist_ok=True)
             with file.open("rb") as stream, target.open("wb") as copy:
                 shutil.copyfileobj(stream, copy)
-        made = _write_env(source / TEMPLATE, folder / ENV_FILE)
+        made = _write_env(recipe, source / TEMPLATE, folder / ENV_FILE)
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot be written: {error.strerror}.", cure="Choose another folder."
@@ -102,8 +103,8 @@ def _files(place: Traversable, above: str = "") -> Iterator[tuple[str, Traversab
             yield f"{above}{one.name}", one
 
 
-def _write_env(template: Traversable, file: Path) -> dict[str, str]:
-    if file.exists() or not template.is_file():
+def _write_env(recipe: str, template: Traversable, file: Path) -> dict[str, str]:
+    if file.exists():
         return {}
     made: dict[str, str] = {}
 
@@ -111,7 +112,8 @@ def _write_env(template: Traversable, file: Path) -> dict[str, str]:
         made[line[1]] = secrets.token_urlsafe(PASSWORD_BYTES)
         return f"{line[1]}={made[line[1]]}"
 
-    text = _UNSET_PASSWORD.sub(fill, template.read_text(encoding="utf-8"))
+    own = template.read_text(encoding="utf-8") if template.is_file() else ""
+    text = _UNSET_PASSWORD.sub(fill, with_containers(recipe, own))
     file.touch(mode=0o600)
     file.write_text(text, encoding="utf-8")
     return made

@@ -25,10 +25,11 @@ def is_loopback(host: str) -> bool:
 
 def require_safe(settings: Settings, host: str) -> None:
     """Raises ConfigurationError for a server on `host` that everybody could use, or whose secrets
-    anybody could guess. On a loopback address everything is allowed."""
+    anybody could guess. On a loopback address everything is allowed, and with `server.only_here`
+    it may be open: whoever sets it has seen to it that nobody else comes, as compose.yaml does."""
     if is_loopback(host):
         return
-    if settings.access.auth == "none":
+    if settings.access.auth == "none" and not settings.server.only_here:
         raise ConfigurationError(
             f'With auth = "none" everybody who reaches {host or "this machine"} could do '
             "everything; the server does not start.",

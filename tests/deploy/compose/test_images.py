@@ -1,0 +1,147 @@
+"""The images themselves: what they carry, as whom they run, and how they start and end."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from stack.processes import free_port
+from tests.deploy.compose import engine
+
+TARGETS = ("nextup", "spark", "airflow", "notebooks", "mlflow")
+LARGEST = {  # bytes over the base image, with a tenth to spare: what is more is a mistake
+    "nextup": 1_000_000_000,
+    "spark": 2_000_000_000,
+    "airflow": 3_000_000_000,
+    "notebooks": 2_500_000_000,
+    "mlflow": 1_200_000_000,
+}
+SECRET = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----|_authToken|://[^/\s:@]+:[^/\s@]+@")
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def image(request: pytest.FixtureRequest) -> str:
+    """Each of them."""
+    return engine.build(request.param)
+
+
+def shell(image: str, script: str) -> str:
+    """What a shell in a new container prints, with nothing to write to but /tmp."""
+    return engine.podman(
+        *("run", "--rm", "--read-only", "--tmpfs", "/tmp", "--cap-drop=all"),
+        *("--network=none", "--entrypoint=sh", image, "-c", script),
+    )
+
+
+def test_nobody_is_root(image: str) -> None:
+    """The user is not root, may not become it, and cannot change what is installed."""
+    assert engine.inspect(image)["Config"]["User"] == "10001:10001"
+    assert shell(image, "id -u").strip() == "10001"
+    written = shell(image, "find /opt /usr /etc -xdev -writable -not -type l 2>/dev/null | head")
+    assert not written.strip()
+
+
+def test_no_secret_in_a_layer(image: str) -> None:
+    """Neither the build's certificate nor a pip.conf is in it, no .env and no repository; neither
+    its history nor its environment has a password."""
+    found = shell(
+        image,
+        "ls -A /run/secrets 2>/dev/null; ls /etc/pip.conf /root/.config/pip 2>/dev/null;"
+        " find / -xdev '(' -name .env -o -name .git -o -name .netrc -o -name pip.conf ')'"
+        " 2>/dev/null;"
+        " true",
+    )
+    assert not found.strip()
+    assert not [one for one in engine.layers(image) if SECRET.search(one.encode())]
+    environment = engine.inspect(image)["Config"]["Env"]
+    assert not [one for one in environment if re.search(r"PASSWORD|TOKEN|SECRET", one)]
+
+
+def test_what_it_consists_of(image: str) -> None:
+    """The bill of materials names every distribution with its version and licence."""
+    said = json.loads(shell(image, "cat /usr/share/nextup/bom.cdx.json"))
+    parts = {one["name"].lower(): one for one in said["components"]}
+    assert said["bomFormat"] == "CycloneDX"
+    assert "openssl" in parts or "libssl3" in parts  # Debian's, too
+    python = [one for one in said["components"] if one["purl"].startswith("pkg:pypi/")]
+    told = [one for one in python if one.get("licenses")]
+    assert len(told) >= 0.9 * len(python) > 30
+    if not image.startswith(f"{engine.IMAGES}/mlflow"):
+        assert parts["nextup"]["licenses"] == [{"expression": "Apache-2.0"}]
+
+
+def test_size(image: str) -> None:
+    """Nothing got in by mistake."""
+    name = image.rpartition("/")[2].partition(":")[0]
+    base = engine.inspect(engine.BASE)["Size"]
+    size = engine.inspect(image)["Size"] - base
+    print(f"{image}: {size / 1e6:.0f} MB over a base of {base / 1e6:.0f} MB")
+    assert size < LARGEST[name]
+
+
+class TestTheApi:
+    def test_it_starts_answers_and_ends(self, tmp_path: Path) -> None:
+        """On the embedded default, with a read-only root: healthy, a recommendation of what was
+        liked, SIGTERM answered within seconds, and nothing lost by a restart."""
+        image = engine.build("nextup")
+        port = free_port()
+        (tmp_path / "nextup.toml").write_text(
+            '[access]\nauth = "none"\n[contracts]\nunknown_items = "create"\n'
+        )
+        tmp_path.chmod(0o755)
+        name = f"nextup-test-{port}"
+        engine.podman(
+            *(
+                "run",
+                "--detach",
+                "--name",
+                name,
+                "--read-only",
+                "--tmpfs",
+                "/tmp",
+                "--cap-drop=all",
+            ),
+            *("--security-opt=no-new-privileges", "--init", f"--publish=127.0.0.1:{port}:8000"),
+            *("--env=NEXTUP_SERVER__ONLY_HERE=true", "--volume", f"{name}:/platform"),
+            *("--volume", f"{tmp_path}/nextup.toml:/platform/nextup.toml:ro", image),
+        )
+        try:
+            wait_healthy(name)
+            for number in range(3):
+                ask(port, "/v1/events", {"type": "like", "user_id": "ada", "item_id": f"i{number}"})
+            engine.podman("stop", "--time", "30", name)
+            state = engine.inspect(name, kind="container")["State"]
+            assert state["ExitCode"] == 0, engine.podman("logs", name)
+            engine.podman("start", name)
+            wait_healthy(name)
+            assert len(ask(port, "/v1/users/ada/history")["history"]) == 3
+            ask(port, "/v1/events", {"type": "like", "user_id": "bob", "item_id": "i0"})
+            items = ask(port, "/v1/users/bob/recommendations")["items"]
+            assert {one["item_id"] for one in items} == {"i1", "i2"}
+        finally:
+            engine.podman("rm", "--force", "--volumes", name)
+            engine.podman("volume", "rm", "--force", name)
+
+
+def wait_healthy(container: str) -> None:
+    """Until its own health check says so."""
+    deadline = time.monotonic() + 300
+    while not engine.healthy(container):
+        assert time.monotonic() < deadline, engine.podman("logs", container)
+        time.sleep(0.5)
+
+
+def ask(port: int, path: str, body: object = None) -> dict[str, list[dict[str, object]]]:
+    """One request to the API."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        said: dict[str, list[dict[str, object]]] = json.load(answer)
+    return said
