@@ -23,6 +23,7 @@ from tests.integration.access_world import (
 from nextup.bootstrap import open_platform
 from nextup.domain.clients import ALL_SCOPES, Scope
 from nextup.domain.errors import ConfigurationError
+from nextup.services.access.accounts import Accounts
 from nextup.services.access.exposure import require_safe
 from nextup.settings import load_settings
 
@@ -64,6 +65,17 @@ def test_the_first_start_makes_an_admin_and_tells_its_secrets_once(tmp_path: Pat
     fresh.url = ""
     with server_of(fresh):
         assert "API key" not in fresh.admin_says
+
+
+def test_an_admin_is_made_although_others_came_before(tmp_path: Path) -> None:
+    """Clients that may do less do not keep the first start from making one; an admin does."""
+    with open_platform(load_settings(tmp_path)) as platform:
+        accounts = Accounts(platform.clients, platform.settings)
+        accounts.register("shop")
+        made = accounts.first_admin()
+        assert made is not None
+        assert made.client.scopes == ALL_SCOPES
+        assert accounts.first_admin() is None
 
 
 class TestTokens:

@@ -107,9 +107,9 @@ class Accounts:
         return Registered(client, key, secret, password)
 
     def first_admin(self) -> Registered | None:
-        """The admin that the first start makes, once and for ever; None where there is or was any
-        client. Its password is that of the settings, or made."""
-        if self._clients.clients():
+        """The admin that the first start makes, once and for ever; None where there is or was
+        one. Its password is that of the settings, or made."""
+        if any(Scope.ADMIN in client.scopes for client in self._clients.clients()):
             return None
         password = self._settings.admin_password or secrets.token_urlsafe(PASSWORD_BYTES)
         try:
