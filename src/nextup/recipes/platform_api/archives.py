@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import text
 
 from nextup.bootstrap import Platform, open_sql
-from nextup.domain.errors import CorruptData
+from nextup.domain.errors import ConfigurationError, CorruptData
 from nextup.services.backup import ORDER, backup, contents, restore
 
 if TYPE_CHECKING:
@@ -90,9 +90,20 @@ def _ports(platform: Platform) -> dict[str, Any]:
     return {name: getattr(platform, name) for name in ORDER}
 
 
+def _url(settings: Settings, port: str) -> str:
+    return str(getattr(settings, f"{port}_url", ""))
+
+
 @contextmanager
 def _beside(settings: Settings, parent: Path) -> Iterator[tuple[Settings, Path]]:
-    """The settings of an empty platform that is gone when the block ends."""
+    """The settings of an empty platform that is gone when the block ends. Raises
+    ConfigurationError where it would not be beside this one, but this one."""
+    fixed = [port for port in ORDER if _url(settings, port).startswith("sqlite:////")]
+    if fixed:
+        raise ConfigurationError(
+            f"{fixed[0]}_url is a file at an absolute path: restoring to it would replace it.",
+            cure="Write the path relative to the deployment's folder.",
+        )
     folder = parent / SCRATCH
     connections = settings.connections.model_copy(update={"schema_name": SCRATCH})
     elsewhere = settings.model_copy(

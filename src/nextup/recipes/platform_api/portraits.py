@@ -39,7 +39,10 @@ class Portraits:
         if urlsplit(self._settings.event_log_url).scheme.startswith("postgresql"):
             options = options_of(self._settings, Options)
             self._tables = PlatformTables.of(self._settings, options)
-            await run_in_threadpool(self._tables.prepare)
+            try:
+                await run_in_threadpool(self._tables.prepare)
+            except BackendUnavailable as error:  # the server starts without, as ever
+                log.warning("The recipe's tables were not looked at: %s", error)
         try:
             yield
         finally:
@@ -56,6 +59,7 @@ class Portraits:
         folding = Folding(serving.recommender.model(), self._settings)
         folded = folding.fold(client_id, user_id, touches)
         try:
+            self._tables.prepare()
             self._tables.put_vectors([folded] if folded else [])
         except BackendUnavailable as error:
             log.warning("A vector was not kept: %s", error)

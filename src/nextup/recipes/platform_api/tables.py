@@ -66,6 +66,7 @@ class PlatformTables:
 
     def __init__(self, database: SqlDatabase, options: Options, settings: Settings) -> None:
         self._settings = settings
+        self._ready = False  # whether the tables were found to be as they must be
         self.place = database.url
         self.names = names_of(options)
         self._database = database
@@ -112,7 +113,8 @@ class PlatformTables:
     def prepare(self) -> bool:
         """Make the tables, or bring them up to date, and fill new ones; says whether anything was
         done. Raises ConfigurationError for tables of a newer version."""
-        if self.current() == REVISION:
+        if self._ready or self.current() == REVISION:
+            self._ready = True
             return False
         for schema in sql_schemas(self._settings):  # what the triggers are on
             if schema.part in FOLLOWED and schema.current() is None:
@@ -125,6 +127,7 @@ class PlatformTables:
                     cure="Install that version of Nextup.",
                 )
             _migrate(connection, self.names)
+        self._ready = True
         return True
 
     def upgrade(self) -> str | None:
