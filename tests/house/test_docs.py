@@ -99,8 +99,11 @@ def test_commands_exist_with_their_options(page: Path) -> None:
 
 @every_page
 def test_make_targets_exist(page: Path) -> None:
-    """`make <something>` in code is a target of the Makefile."""
-    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    """`make <something>` in code is a target of the Makefile; on a recipe's page, of its own."""
+    folder = ROOT / "src/nextup/recipes" / page.stem.replace("-", "_")
+    makefiles = [ROOT / "Makefile", *folder.glob("Makefile")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in makefiles)
+    targets = set(re.findall(r"^([a-z-]+):.*##", text, re.MULTILINE))
     for line in code(page.read_text(encoding="utf-8")):
         for target in re.findall(r"(?:^|; )make ([a-z-]+)", line):
             assert target in targets
