@@ -36,6 +36,7 @@ class KafkaLog(Section):
     retention_hours: NonNegativeFloat = 0.0  # events older than this are removed; 0: never
     dead_letter: str = ""  # topic of records that broke a contract; empty: <event topic>_rejected
     topics: dict[str, str] = {}  # {view = "view_events"}: events of a type are copied to the topic
+    others: list[str] = []  # further topics that are made, and checked, with these
     intake: list[str] = []  # topics that others write events to; `nextup stream` takes them in
     rating_format: Literal["event", "movielens"] = "event"  # how ratings in copies are written
     dedupe_events: PositiveInt = 20_000  # how far back in a partition a repeated id is noticed
@@ -70,10 +71,12 @@ class Connections(Section):
 class RedisLists(Section):
     """Published lists on Redis."""
 
-    layout: Literal["generations", "list"] = (
-        "generations"  # list: a LIST of item ids per person, best first, for other programs
+    layout: Literal["generations", "list", "json"] = (
+        "generations"  # for other programs, per person: a LIST of item ids, or JSON with scores
     )
-    list_key: str = "user:{user_id}"  # the key of a person's LIST
+    list_key: str = "user:{user_id}"  # the key of a person's list in the other two layouts
+    item_field: str = "movieId"  # of the layout `json`, an int
+    score_field: str = "rating"  # likewise
     keep_hours: PositiveFloat = 168.0  # a generation that is not in service expires after so long
 
 

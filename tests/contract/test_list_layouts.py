@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.contract.backends import CASSANDRA, MONGODB, Place, places
+from tests.contract.backends import CASSANDRA, MONGODB, REDIS, Place, places
 
 from nextup.bootstrap import open_platform
 from nextup.domain.errors import Conflict, InvalidInput
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from nextup.bootstrap import Platform
 
-LAYOUTS = {"cassandra": {"layout": "rows"}, "mongodb": {"layout": "documents", "items": "movies"}}
+LAYOUTS: dict[str, dict[str, str]] = {
+    "cassandra": {"layout": "rows"},
+    "mongodb": {"layout": "documents", "items": "movies"},
+    "redis": {"layout": "json", "list_key": "recommendations:{user_id}"},
+}
 FILMS = [
     Item("1", "film", "Toy Story (1995)", genres=("Animation", "Comedy")),
     Item("2", "film", "Jumanji (1995)", genres=("Adventure",)),
@@ -28,7 +32,7 @@ FILMS = [
 ]
 
 
-@pytest.fixture(params=[CASSANDRA, MONGODB])
+@pytest.fixture(params=[CASSANDRA, MONGODB, REDIS])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     yield from places(request, tmp_path)
 
@@ -156,6 +160,13 @@ def test_other_programs_find_the_rows(place: Place, platform: Platform) -> None:
             (7, 1, 4.5, "Toy Story (1995)", "Animation|Comedy"),
             (7, 30, 4.25, "Ça commence (2001)", ""),
         ]
+        return
+    if place.url.startswith("redis:"):
+        from redis import Redis
+
+        with Redis.from_url(place.url) as redis:
+            text = redis.get(f"{prefix}recommendations:7")
+        assert text == b'[{"movieId":1,"rating":4.5},{"movieId":30,"rating":4.25}]'
         return
     from pymongo import MongoClient
 

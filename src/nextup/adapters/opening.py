@@ -140,12 +140,21 @@ def redis_store(settings: Settings, url: str) -> RecommendationStore:
     from nextup.adapters.recommendation_store.redis import RedisRecommendationStore
     from nextup.adapters.recommendation_store.redis_lists import RedisListStore
 
-    if settings.redis.layout == "list":
-        return RedisListStore(
-            _redis(settings, url), prefix_of(settings), list_key=settings.redis.list_key
+    options = settings.redis
+    if options.layout == "list":
+        return RedisListStore(_redis(settings, url), prefix_of(settings), list_key=options.list_key)
+    if options.layout == "json":
+        from nextup.adapters.recommendation_store.redis_json import RedisJsonStore
+
+        return RedisJsonStore(
+            _redis(settings, url),
+            prefix_of(settings),
+            list_key=options.list_key,
+            item_field=options.item_field,
+            score_field=options.score_field,
         )
     return RedisRecommendationStore(
-        _redis(settings, url), prefix_of(settings), keep_seconds=settings.redis.keep_hours * 3600
+        _redis(settings, url), prefix_of(settings), keep_seconds=options.keep_hours * 3600
     )
 
 

@@ -1,4 +1,4 @@
-"""SupportsBackup for adapters that keep everything in one SQL database.
+"""SupportsBackup and SupportsCopying for adapters that keep everything in one SQL database.
 
 SQLite's file is copied as it is. On a server, which others may use too, each table of the port is
 written by PostgreSQL's COPY, in the order of its key: equal rows give equal files.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 from sqlalchemy import select
 
+from nextup.adapters.sql_copy import copy_tables
 from nextup.domain.errors import ConfigurationError, CorruptData
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, MetaData, Table
 
     from nextup.adapters.sql import Database
+    from nextup.adapters.sql_copy import Report
+    from nextup.ports.backup import CopiedTable
 
 COPY = "copy.db"
 COLUMNS: Final = "columns.json"  # of each table, in the order of its file
@@ -93,6 +96,15 @@ class SqlBackup:
             for table in tables:
                 if name := self._name(table) * (self._name(table) in columns):
                     _read_table(connection, table, columns[name], folder / f"{name}.copy")
+
+    def copy_to(self, other: object, report: Report | None = None) -> Sequence[CopiedTable]:
+        """As in the port."""
+        if not isinstance(other, type(self)):
+            raise ConfigurationError(
+                f"A {type(self).__name__} cannot be copied into a {type(other).__name__}.",
+                cure="Name a SQL database: postgresql://... or sqlite:///...",
+            )
+        return copy_tables(self._database, other._database, self._copied(), report)
 
     def _copied(self) -> Sequence[Table]:
         """Those that others refer to first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from nextup.domain.events import Position, Rejected
@@ -218,4 +219,26 @@ class ReadsDatabases(Protocol):
     def divided(self, frame: nw.LazyFrame[Any], by: str, parts: int) -> Iterator[Block]:
         """The rows in so many parts, one after the other in memory: by the text column `by`, so
         that equal rows are divided in the same way each time. The frame is computed once."""
+        ...
+
+
+class Cell(StrEnum):
+    """What a column of a CSV file holds."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    SECONDS = "seconds"  # since the epoch; read as a moment
+
+
+@runtime_checkable
+class ReadsCsv(Protocol):
+    """Reads files of other programs where they lie."""
+
+    def read_csv(
+        self, urls: Sequence[str], columns: Mapping[str, Cell], *, line: str, row: str
+    ) -> nw.LazyFrame[Any]:
+        """The rows below the headers of CSV files. A cell that is missing or is no such thing is
+        null. Two columns more: `line` ascends with the rows, with gaps, and `row` is the row as
+        text."""
         ...

@@ -67,3 +67,12 @@ class SupportsLocalPath(Protocol):
     """Is on this machine's disk, so that arrays can be memory-mapped."""
 
     def local_path(self, name: str) -> Path: ...
+
+
+@runtime_checkable
+class HasUrls(Protocol):
+    """Other programs can open its files where they lie."""
+
+    def url_of(self, name: str) -> str:
+        """As they name it; whether it is there or not."""
+        ...

@@ -96,3 +96,8 @@ class SupportsTopics(Protocol):
     def join_intake(self, group: str) -> IntakeMember:
         """Take part in a group that reads the topics of the setting `kafka.intake`."""
         ...
+
+    def join_topics(self, group: str, topics: Sequence[str]) -> IntakeMember:
+        """Take part in a group that reads these topics, which are made where they are absent. The
+        group is called so on the brokers, behind the tenant's prefix."""
+        ...

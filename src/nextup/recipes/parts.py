@@ -5,10 +5,37 @@ from typing import Annotated, Any, NamedTuple, Protocol
 
 from fastapi import APIRouter, Depends, Request
 
+from nextup.ports.control import Control
+from nextup.ports.event_log import EventLog
+from nextup.ports.files import Files
 from nextup.services.access.accounts import Accounts
 from nextup.services.access.guard import Guard
 from nextup.services.serving import Serving
 from nextup.settings import Settings
+
+
+class Needing(Protocol):
+    """An open platform, or a run's context: the settings, and what is open."""
+
+    @property
+    def settings(self) -> Settings:
+        """The whole configuration."""
+        ...
+
+    @property
+    def event_log(self) -> EventLog:
+        """The truth."""
+        ...
+
+    @property
+    def files(self) -> Files:
+        """Plain files."""
+        ...
+
+    @property
+    def control(self) -> Control:
+        """Locks."""
+        ...
 
 
 class ServingOf(Protocol):

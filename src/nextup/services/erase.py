@@ -19,7 +19,7 @@ from nextup.domain.tables import Table
 from nextup.ports.event_log import NamesPeople, SupportsErasure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nextup.ports.catalog import Catalog
     from nextup.ports.control import Control
@@ -61,8 +61,10 @@ def erase(
     control: Control,
     files: Files,
     keep: timedelta,
+    beside: Callable[[str], Mapping[str, int]] = lambda _: {},
 ) -> Receipt:
     """Remove the person's events, history, lists and attributes; unknown people give zeros.
+    `beside` removes them from other places.
 
     With `keep` of zero the lake's old versions go at once, for all tables.
     """
@@ -74,6 +76,7 @@ def erase(
             "online_state": online_state.erase(user_id),
             "recommendation_store": recommendation_store.erase(user_id),
             "catalog": int(catalog.delete_person(user_id)),
+            **beside(user_id),
             **_erase_from_lake(lake, _in_tables(event_log, user_id)),
         }
         if not keep:

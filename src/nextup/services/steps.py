@@ -34,7 +34,7 @@ from nextup.services.train import POPULARITY, Recipe, fit_all, lineage
 from nextup.transforms.silver_to_gold import user_item
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nextup.ports.catalog import Catalog
     from nextup.ports.control import Control
@@ -46,8 +46,12 @@ if TYPE_CHECKING:
     from nextup.ports.recommendation_store import RecommendationStore
     from nextup.ports.tracker import Tracker
     from nextup.services.lists_in_blocks import Reopen
+    from nextup.services.publish import Published
     from nextup.services.train import Report
     from nextup.settings import Settings
+
+    MakesLists = Callable[[Engine, Artifact, Settings], Published]
+    """Ranks everybody into `gold.recommendations`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +196,19 @@ def evaluate(context: Context) -> Done:
 def publish(context: Context) -> Done:
     """Put the model in service if the gate let it, with lists for everybody, and bring the
     online state's histories up to date."""
+    done = release(context)
+    people = load_histories(
+        context.engine,
+        context.lake,
+        context.online_state,
+        window_days=context.settings.trending.window_days,
+        report=context.report,
+    )
+    return Done({**done.counts, "histories": people}, done.remark)
+
+
+def release(context: Context, make: MakesLists = make_lists) -> Done:
+    """Put the model in service if the gate let it, with the lists that `make` makes of it."""
     recipe = Recipe.from_settings(context.settings)
     record = _registered(context, _model_id(context, recipe))
     remark = ""
@@ -200,7 +217,7 @@ def publish(context: Context) -> Done:
         record = _fallback(context, record)
         remark += f"{record.model_id} stays in service"
     artifact = load_artifact(context.files, record.model_id)
-    made = make_lists(context.engine, artifact, context.settings)
+    made = make(context.engine, artifact, context.settings)
     published = publish_lists(
         context.engine,
         context.recommendation_store,
@@ -209,16 +226,9 @@ def publish(context: Context) -> Done:
         report=context.report,
     )
     registry.promote(context.control, context.recommendation_store, record.model_id)
-    people = load_histories(
-        context.engine,
-        context.lake,
-        context.online_state,
-        window_days=context.settings.trending.window_days,
-        report=context.report,
-    )
-    counts = {"lists": published.lists, "entries": made.entries, "histories": people}
     told = track(context.tracker, context.files, record)
     told = told or follow(context.tracker, context.control, context.settings.tracking)
+    counts = {"lists": published.lists, "entries": made.entries}
     return Done(counts, _joined(remark or f"{record.model_id} is in service", told))
 
 

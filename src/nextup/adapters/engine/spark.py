@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from nextup.adapters.engine.spark_als import SparkFactorization
+from nextup.adapters.engine.spark_csv import SparkCsv
 from nextup.adapters.engine.spark_jdbc import SparkDatabases
 from nextup.adapters.engine.spark_stream import SparkStreams
 
 
-class SparkEngine(SparkFactorization, SparkStreams, SparkDatabases):
-    """Tables, training, work in blocks, streams and databases. Safe to share between threads."""
+class SparkEngine(SparkFactorization, SparkStreams, SparkDatabases, SparkCsv):
+    """All that Spark does here, in one class. Safe to share between threads."""

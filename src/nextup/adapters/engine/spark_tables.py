@@ -99,11 +99,11 @@ def read_files(spark: SparkSession, files: Sequence[str], schema: TableSchema) -
     stored = types.StructType(
         [field for field in spark_schema(schema) if field.name not in schema.partition_by]
     )
-    rows = spark.read.schema(stored).parquet(*map(_literally, files))
+    rows = spark.read.schema(stored).parquet(*map(literal_path, files))
     return rows.select(*(_stored(column, schema) for column in schema.columns))
 
 
-def _literally(path: str) -> str:
+def literal_path(path: str) -> str:
     """A path that Spark does not take for a pattern."""
     return _PATTERN.sub(r"\\\1", path)
 
@@ -151,7 +151,7 @@ def write_files(
     rows = parted.sortWithinPartitions(*schema.partition_by, *(schema.sort_by or schema.key))
     writer = rows.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     writer.parquet(place, partitionBy=list(schema.partition_by), compression="zstd")
-    written = spark.read.schema(spark_schema(schema)).parquet(_literally(place))
+    written = spark.read.schema(spark_schema(schema)).parquet(literal_path(place))
     found = _described(written, schema).toArrow().to_pylist()
     _require_values(found, schema)
     files = [_action(row, token, schema) for row in found]

@@ -218,7 +218,13 @@ class KafkaEventLog:
     def join_intake(self, group: str) -> IntakeMember:
         """As in the port."""
         self._refuse_closed()
-        return KafkaIntakeMember(self, group)
+        return KafkaIntakeMember(self, self.group_id(f"{group}-intake"), self.topics.intake)
+
+    def join_topics(self, group: str, topics: Sequence[str]) -> IntakeMember:
+        """As in the port."""
+        self._refuse_closed()
+        names = [f"{self.prefix}{topic}" for topic in topics]
+        return KafkaIntakeMember(self, f"{self.prefix}{group}", names)
 
     def group_id(self, group: str) -> str:
         """The consumer group's name on the brokers: apart from other logs' there."""

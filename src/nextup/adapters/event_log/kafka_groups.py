@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 HEARTBEATS: Final = 3  # within a session, so that one lost does no harm
 LONGEST_BATCH_SECONDS: Final = 300  # without a sign of life, others take over
 TAKE_SECONDS: Final = 0.5  # to wait for the first message
-_FOREIGN: Final = "intake"
 
 
 class KafkaGroupMember:
@@ -34,7 +33,9 @@ class KafkaGroupMember:
         self._log = event_log
         event_log.topics.partitions(event_log.topics.events)  # made, where absent
         self._mine: set[str] = set()
-        self._consumer: Consumer | None = _consumer(event_log, group, "earliest")
+        self._consumer: Consumer | None = _consumer(
+            event_log, event_log.group_id(group), "earliest"
+        )
         self._consumer.subscribe(
             [event_log.topics.events],
             on_assign=self._assigned,
@@ -90,16 +91,17 @@ class KafkaGroupMember:
 
 
 class KafkaIntakeMember:
-    """An IntakeMember."""
+    """An IntakeMember of the group of that name on the brokers, which reads these topics."""
 
-    def __init__(self, event_log: KafkaEventLog, group: str) -> None:
+    def __init__(self, event_log: KafkaEventLog, group: str, topics: Sequence[str]) -> None:
         self._log = event_log
-        for name in event_log.topics.intake:
+        for name in topics:
+            event_log.topics.add(name)
             event_log.topics.partitions(name)
-        self._consumer: Consumer | None = _consumer(event_log, f"{group}-{_FOREIGN}", "earliest")
+        self._consumer: Consumer | None = _consumer(event_log, group, "earliest")
         self._taken: dict[tuple[str, int], int] = {}
-        if event_log.topics.intake:
-            self._consumer.subscribe(event_log.topics.intake, on_revoke=self._gone)
+        if topics:
+            self._consumer.subscribe(list(topics), on_revoke=self._gone)
 
     def take(self, limit: int) -> Sequence[ForeignMessage]:
         """As in the port."""
@@ -165,7 +167,7 @@ def _consumer(event_log: KafkaEventLog, group: str, reset: str) -> Consumer:
     session = int(event_log.settings.session_seconds * 1000)
     return Consumer(
         event_log.client.configuration(
-            group_id=event_log.group_id(group),
+            group_id=group,
             enable_auto_commit=False,
             auto_offset_reset=reset,
             isolation_level="read_committed",

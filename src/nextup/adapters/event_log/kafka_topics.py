@@ -50,7 +50,7 @@ class KafkaTopics:
         self.rejected = f"{prefix}{settings.dead_letter or client.address.topic + '_rejected'}"
         self.copies = {kind: f"{prefix}{name}" for kind, name in settings.topics.items()}
         self.intake = [f"{prefix}{name}" for name in settings.intake]
-        self._others: list[str] = []
+        self._others = [f"{prefix}{name}" for name in settings.others]
         for name in self.all():
             check_topic(name)
         self._making = threading.Lock()

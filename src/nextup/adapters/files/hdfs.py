@@ -128,16 +128,14 @@ class HdfsFiles:
         """Cut back to `committed` bytes, add `data`, return the new length. Raises CorruptData,
         and changes nothing, where the file is shorter than that."""
         path = self._new_file(name)
-        found = self._swapping.find(path)
-        refuse_shorter(name, 0 if found is None else found.length, committed)
-        if found is not None and found.length == committed:
+        writer = self._writer_at(name, path, committed)
+        if writer is None:
+            self._rewrite(name, data, committed)
+        else:
             with self._errors(name):
-                writer = self._appender(path)
                 writer.write(data)
                 writer.hsync()
                 writer.close()
-        else:
-            self._rewrite(name, data, committed)
         return committed + len(data)
 
     @contextmanager
@@ -208,6 +206,10 @@ class HdfsFiles:
                     made.rename(copy)
         return copy
 
+    def url_of(self, name: str) -> str:
+        """As in the port."""
+        return f"{self._place}{self._path(name)}"
+
     def close(self) -> None:
         """Nothing is held that must be released."""
 
@@ -251,17 +253,24 @@ class HdfsFiles:
     def _make_folder_of(self, path: str) -> None:
         self._client.mkdirs(path.rpartition("/")[0] or "/", create_parent=True)
 
-    def _appender(self, path: str) -> FileWriter:
-        """A writer at the file's end; first closes the file for a writer that died."""
+    def _writer_at(self, name: str, path: str, committed: int) -> FileWriter | None:
+        """A writer at the file's end; None where that is not at the committed length. What a
+        writer that died had open is closed first, and may be longer then."""
         deadline = time.monotonic() + LEASE_SECONDS
         while True:
-            try:
-                return self._client.append(path)
-            except (RuntimeError, FileExistsError) as error:  # the latter: it was ourselves
-                if not is_leased(error) or time.monotonic() > deadline:
-                    raise
-                self._client.recover_lease(path)
-                time.sleep(LEASE_PAUSE_SECONDS)
+            found = self._swapping.find(path)
+            length = 0 if found is None else found.length
+            refuse_shorter(name, length, committed)
+            if found is None or length > committed:
+                return None
+            with self._errors(name):
+                try:
+                    return self._client.append(path)
+                except (RuntimeError, FileExistsError) as error:  # the latter: it was ourselves
+                    if not is_leased(error) or time.monotonic() > deadline:
+                        raise
+                    self._client.recover_lease(path)
+            time.sleep(LEASE_PAUSE_SECONDS)
 
     def _rewrite(self, name: str, data: bytes, committed: int) -> None:
         """HDFS's protocol could cut a file off, its client here cannot: write what stays again."""

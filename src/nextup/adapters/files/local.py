@@ -177,6 +177,10 @@ class LocalFiles(FolderBackup):
         """The root."""
         return self._root
 
+    def url_of(self, name: str) -> str:
+        """As in the port."""
+        return f"file://{self._path(name)}"
+
     def close(self) -> None:
         """Nothing is held that must be released."""
 

@@ -7,7 +7,7 @@ half of one. Who gets no new list keeps the old one.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from nextup.adapters.recommendation_store.packing import ListPacker, in_service
 from nextup.domain.errors import ConfigurationError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LISTS_PER_TRIP: Final = 1_000
 PLACE: Final = "{user_id}"  # of the id in a key
-SOURCE: Final = "published"  # a LIST has no room for which source it was
+SOURCE: Final = "published"  # these layouts have no room for which source it was
 
 _REPLACE: Final = """
 redis.call('DEL', KEYS[1])
@@ -36,6 +36,8 @@ class RedisListStore:
     name of what was published last. A LIST keeps the order and no scores: those that are read fall
     from place to place and say no more. An empty list is as none.
     """
+
+    kind: ClassVar[str] = "list"  # of value, as Redis calls it
 
     def __init__(self, server: RedisServer, prefix: str = "", *, list_key: str) -> None:
         if PLACE not in list_key:
@@ -61,8 +63,7 @@ class RedisListStore:
                 self._packer.pack(each)  # refuses what no list may hold
             with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
                 for each in batch:
-                    items = [item.item_id for item in each.items]
-                    self._server.script(pipeline, _REPLACE, [self._key_of(each.user_id)], *items)
+                    self._replace(pipeline, self._key_of(each.user_id), each)
                 pipeline.execute()
             written += len(batch)
         return written
@@ -86,13 +87,8 @@ class RedisListStore:
     def read(self, user_id: str) -> PublishedList | None:
         """The person's list."""
         with self._server.client() as client:
-            found = client.lrange(self._key_of(user_id), 0, -1)
-        if not found:
-            return None
-        items = (
-            Scored(item_id.decode(), 1 / place, SOURCE) for place, item_id in enumerate(found, 1)
-        )
-        return PublishedList(user_id, tuple(items))
+            items = self._find(client, self._key_of(user_id))
+        return PublishedList(user_id, items) if items else None
 
     def count(self, generation: str) -> int:
         """How many people have a list, whichever publication it is from, for the noted name."""
@@ -100,7 +96,7 @@ class RedisListStore:
             return 0
         with self._server.client() as client:
             pattern = "*".join(_literally(part) for part in self._key.split(PLACE))
-            return sum(1 for _ in client.scan_iter(match=pattern, count=1_000, _type="list"))
+            return sum(1 for _ in client.scan_iter(match=pattern, count=1_000, _type=self.kind))
 
     def drop(self, generation: str) -> None:
         """There is nothing to drop. Raises Conflict for the noted name."""
@@ -120,6 +116,16 @@ class RedisListStore:
     def close(self) -> None:
         """Release everything. Closing twice does nothing."""
         self._server.close()
+
+    def _replace(self, pipeline: Any, key: str, published: PublishedList) -> None:
+        """In one step, when the pipeline is executed."""
+        items = [item.item_id for item in published.items]
+        self._server.script(pipeline, _REPLACE, [key], *items)
+
+    def _find(self, client: Any, key: str) -> tuple[Scored, ...]:
+        """What is under the key; nothing where there is none."""
+        found = client.lrange(key, 0, -1)
+        return tuple(Scored(one.decode(), 1 / place, SOURCE) for place, one in enumerate(found, 1))
 
     def _key_of(self, user_id: str) -> str:
         return self._key.replace(PLACE, user_id)

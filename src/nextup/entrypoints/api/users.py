@@ -1,6 +1,7 @@
 """People: what you keep about them, what they did, and how they are forgotten."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
@@ -19,6 +20,7 @@ from nextup.entrypoints.api.users_bodies import (
     PersonBody,
     ReceiptAnswer,
 )
+from nextup.recipes.beside import erase_beside
 from nextup.services.erase import erase
 from nextup.services.serving import Serving
 
@@ -64,6 +66,7 @@ def delete_person(user_id: UserId, services: Services) -> ReceiptAnswer:
         control=ports.control,
         files=ports.files,
         keep=timedelta(days=services.settings.lake.keep_days),
+        beside=partial(erase_beside, ports),
     )
     services.forget(user_id)  # once more: lists may have been made meanwhile
     return ReceiptAnswer(

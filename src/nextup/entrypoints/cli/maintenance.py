@@ -1,7 +1,8 @@
-"""`nextup validate`, `erase`, `backup`, `restore`."""
+"""`nextup validate`, `erase`, `backup`, `restore`, `migrate`."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def register(root: typer.Typer) -> None:
     """Add these commands to the root."""
-    for command in (validate, erase, backup, restore):
+    for command in (validate, erase, backup, restore, migrate):
         root.command()(command)
 
 
@@ -90,6 +91,7 @@ def erase(
     from datetime import timedelta
 
     from nextup.ports.event_log import SupportsErasure
+    from nextup.recipes.beside import erase_beside
     from nextup.services.erase import erase as erase_person
 
     confirm(f"Erase everything about '{user_id}'? This cannot be undone.", yes=yes)
@@ -105,6 +107,7 @@ def erase(
             control=platform.control,
             files=platform.files,
             keep=keep,
+            beside=partial(erase_beside, platform),
         )
         forgets = isinstance(platform.event_log, SupportsErasure)
     title = f"Receipt {receipt.receipt_id}"
@@ -143,6 +146,59 @@ def restore(
         report = read_backup(_copied_ports(platform), archive)
     text = f"Restored {report.files} files from {report.archive}."
     Output(as_json=as_json).result(report, text)
+
+
+def migrate(
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Everything that this can hold: postgresql://, sqlite:///, hdfs://, file://."
+        ),
+    ] = "",
+    port: Annotated[
+        list[str] | None, typer.Option(help="One port, as event_log=URL; may be repeated.")
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Replace what another platform has left there.")
+    ] = False,
+    home: Home = HERE,
+    as_json: Json = False,
+) -> None:
+    """Copy everything into other backends and compare both; the platform goes on meanwhile.
+
+    Run it again after stopping the platform, to bring what came in the meantime, and then change
+    the URLs in nextup.toml.
+    """
+    from nextup.bootstrap import Platform
+    from nextup.domain.errors import InvalidInput
+    from nextup.services.migrate import CLIENTS, targets_of
+    from nextup.services.migrate import migrate as move
+    from nextup.settings import without_credentials
+
+    out = Output(as_json=as_json)
+    pairs = [one.partition("=") for one in port or []]
+    if wrong := [name for name, _, url in pairs if not url]:
+        raise InvalidInput(f"--port {wrong[0]}: no URL.", cure="Write --port event_log=URL.")
+    urls = targets_of(to, {name: url for name, _, url in pairs})
+    with platform_at(home) as platform:
+        changed = {f"{name}_url": url for name, url in urls.items() if name != CLIENTS}
+        if same := [key for key, url in changed.items() if getattr(platform.settings, key) == url]:
+            raise InvalidInput(f"{same[0]} is there already.", cure="Name another place.")
+        settings = platform.settings.model_copy(update=changed)
+        with (
+            Platform(settings) as target,
+            platform.control.lock("pipeline"),
+            out.progress() as report,
+        ):
+            here = _copied_ports(platform)
+            there = {name: getattr(target, name) for name in urls}
+            moved = move(here, there, urls, anyway=anyway, report=report)
+    rows = [(one.port, one.part, one.rows, one.written) for one in moved]
+    columns = ("port", "part", "there now", "written")
+    out.table("Migrated, and compared", columns, rows, {"moved": moved, "settings": changed})
+    out.say("When the platform has stopped and this was run once more, set in nextup.toml:")
+    for key, url in changed.items():
+        out.say(f'  {key} = "{without_credentials(url)}"')
 
 
 def _copied_ports(platform: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextup.entrypoints.cli.context import platform_at
+from nextup.entrypoints.cli.needs import look_from_outside
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def serve(
         wanted = server.port if port is None else port
         require_safe(platform.settings, host or server.host)
         introduce_admin(platform, out)
+        look_from_outside(platform)
         if (workers or server.workers) == 1:
             serve_http(
                 platform,

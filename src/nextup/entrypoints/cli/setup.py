@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextup.entrypoints.cli.context import platform_at
+from nextup.entrypoints.cli.needs import say_what_is_missing
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 
 if TYPE_CHECKING:
@@ -79,8 +80,17 @@ def write_settings(folder: Path, text: str) -> Path:
     return folder / FILE_NAME
 
 
-def doctor(home: Home = HERE, as_json: Json = False) -> None:
+def doctor(
+    needed: Annotated[
+        bool, typer.Option("--needed", help="Only what the recipe needs and does not find.")
+    ] = False,
+    home: Home = HERE,
+    as_json: Json = False,
+) -> None:
     """Open every configured backend and say what answered; exit with 1 if one did not."""
+    if needed:
+        with platform_at(home) as platform:
+            raise typer.Exit(int(say_what_is_missing(platform, Output(as_json=as_json))))
     from nextup.bootstrap import PORTS
     from nextup.services.doctor import examine
 

@@ -10,6 +10,7 @@ import typer
 
 from nextup.entrypoints.cli.context import contract_of, platform_at
 from nextup.entrypoints.cli.interruption import until_interrupted
+from nextup.entrypoints.cli.needs import say_what_is_missing
 from nextup.entrypoints.cli.output import HERE, Home, Json, MetricsPort, Output
 
 if TYPE_CHECKING:
@@ -42,8 +43,12 @@ def register(root: typer.Typer) -> None:
 
 def stream(
     only: Annotated[
-        Work | None, typer.Option(help="One kind of work; default: all that the settings ask for.")
-    ] = None,
+        str,
+        typer.Option(
+            help="One kind of work: lake, online, intake, lists, or one of the recipe's; "
+            "default: all that the settings ask for."
+        ),
+    ] = "",
     once: Annotated[
         bool, typer.Option("--once", help="End when nothing has come for a few seconds.")
     ] = False,
@@ -66,7 +71,8 @@ def stream(
     with platform_at(home) as platform, until_interrupted() as stop:
         configure_logs(platform.settings.logs)
         metrics = StreamMetrics(lambda: platform.online_state)
-        shares = metrics.watched(_shares(platform, only, metrics, once=once))
+        shares = metrics.watched(_chosen_shares(platform, only, metrics, once=once))
+        say_what_is_missing(platform, out)
         told = platform.settings.metrics
         port = told.stream_port if metrics_port is None else metrics_port
         with scraped(metrics.registry, told.host, port):
@@ -137,13 +143,32 @@ def _topics(platform: Platform) -> SupportsTopics:
     return log
 
 
+def _chosen_shares(
+    platform: Platform, only: str, metrics: StreamMetrics, *, once: bool
+) -> dict[str, Share]:
+    """Every platform's, and those of the recipe."""
+    from nextup.domain.errors import InvalidInput
+    from nextup.recipes.beside import shares_of
+
+    makers = shares_of(platform)
+    if only and only not in {*Work, *makers}:
+        raise InvalidInput(
+            f"--only: there is no work '{only}'.", cure=f"Work: {', '.join([*Work, *makers])}."
+        )
+    known: dict[str, Share] = {}
+    if only not in makers:
+        known = _shares(platform, Work(only) if only else None, metrics, once=once)
+    return known | {name: make() for name, make in makers.items() if only in {"", name}}
+
+
 def _shares(
     platform: Platform, only: Work | None, metrics: StreamMetrics, *, once: bool
 ) -> dict[str, Share]:
     from nextup.entrypoints.cli.engine_streams import engine_shares
     from nextup.ports.topics import SupportsTopics
+    from nextup.recipes.beside import left_out
 
-    wanted = {only} if only else {Work.LAKE, Work.ONLINE}
+    wanted = {only} if only else {Work.LAKE, Work.ONLINE} - left_out(platform.settings)
     if platform.settings.stream.lists and not only:
         wanted.add(Work.LISTS)
     log = platform.event_log

@@ -1,21 +1,27 @@
-"""The rating service's two routes: `POST /send_rating`, `GET /recommendations/<int:user_id>`."""
+"""The rating service's routes: `POST /send_rating`, `GET /recommendations/<int:user_id>`, and
+`GET /movies`."""
 
+from itertools import islice
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt
 
 from nextup.domain.errors import InvalidInput
 from nextup.domain.events import EventType
 from nextup.domain.items import Item
+from nextup.domain.recommendations import Level
 from nextup.domain.tables import EVENT_ID, ITEM_ID, TYPE, USER_ID, VALUE
 from nextup.recipes.parts import Parts, Routers, Services
 from nextup.services.intake import Fate
+from nextup.services.recommending.levels import SILENT
 from nextup.services.recommending.request import Request
+from nextup.services.serving import Serving
 from nextup.services.stars import predicted_stars
 
 LEVEL = "X-Nextup-Level"
 LARGEST = 2**63 - 1
+MOST_FILMS = 10_000  # of a page
 Whole = Annotated[StrictInt, Field(ge=0, le=LARGEST)]
 
 
@@ -47,6 +53,16 @@ class PredictedRating(BaseModel):
     userId: int  # noqa: N815
     movieId: int | str  # noqa: N815
     rating: float | None = Field(description="Predicted; null where no model predicts ratings.")
+    title: str
+    genres: list[str]
+    year: int | None
+    attributes: dict[str, Any]
+
+
+class Movie(BaseModel):
+    """A film of the catalogue."""
+
+    movieId: int | str  # noqa: N815
     title: str
     genres: list[str]
     year: int | None
@@ -90,18 +106,62 @@ def make_routers(parts: Parts) -> Routers:
         serving: Services,
         response: Response,
     ) -> list[PredictedRating]:
-        """Best first. Somebody without a list gets the degraded one; the header `X-Nextup-Level`
-        says which."""
+        """Best first: the list that was made last, without what the person has rated since.
+        Somebody without one gets what can be made now, or what is popular; the header
+        `X-Nextup-Level` says which."""
         asked = Request(str(user_id), limit)
-        page = serving.recommender.recommend(asked)
-        model = serving.recommender.model()
-        ids = [place.item_id for place in page.places]
-        past = serving.recommender.past(asked)
-        stars = predicted_stars(model, past, ids)
-        response.headers[LEVEL] = page.served.level.value
-        return [_predicted(user_id, one, page.details.get(one), stars.get(one)) for one in ids]
+        level, films = _listed(serving, asked) or _made_now(serving, asked)
+        response.headers[LEVEL] = level.value
+        return [_predicted(user_id, *each) for each in films]
+
+    @router.get(
+        "/movies", responses=parts.problems(422, 503), summary="All films, a page at a time"
+    )
+    def list_movies(
+        serving: Services,
+        after: Annotated[str, Query(max_length=500, description="The last id of a page.")] = "",
+        page: Annotated[int, Query(ge=1, le=MOST_FILMS, description="How many.")] = MOST_FILMS,
+    ) -> list[Movie]:
+        """By id as text. An empty page is behind the last."""
+        films = (one for one in serving.ports.catalog.all_items() if one.item_id > after)
+        return [_movie(one) for one in islice(films, page)]
 
     return Routers(guarded=router)
+
+
+Film = tuple[str, Item | None, float | None]
+"""An id, what the catalogue says, and the predicted stars."""
+
+
+def _listed(serving: Serving, asked: Request) -> tuple[Level, list[Film]] | None:
+    """The published list; None where there is none, or nothing of it is left."""
+    try:
+        published = serving.ports.recommendation_store.read(asked.user_id)
+    except SILENT:
+        return None
+    if published is None:
+        return None
+    past = serving.recommender.past(asked)
+    gone = past.consumed | past.dismissed
+    stars = {one.item_id: one.score for one in published.items if one.item_id not in gone}
+    try:
+        known = serving.recommender.details.items(list(stars))
+    except SILENT:
+        return Level.PUBLISHED, [(one, None, score) for one, score in stars.items()]
+    films: list[Film] = [
+        (one, known[one], score)
+        for one, score in stars.items()
+        if one in known and known[one].available
+    ]
+    return (Level.PUBLISHED, films[: asked.limit]) if films else None
+
+
+def _made_now(serving: Serving, asked: Request) -> tuple[Level, list[Film]]:
+    page = serving.recommender.recommend(asked)
+    ids = [place.item_id for place in page.places]
+    past = serving.recommender.past(asked)
+    stars = predicted_stars(serving.recommender.model(), past, ids)
+    return page.served.level, [(one, page.details.get(one), stars.get(one)) for one in ids]
 
 
 def _predicted(
@@ -109,10 +169,24 @@ def _predicted(
 ) -> PredictedRating:
     return PredictedRating(
         userId=user_id,
-        movieId=int(item_id) if item_id.isdecimal() else item_id,
+        movieId=_number(item_id),
         rating=stars,
         title=film.title if film else "",
         genres=list(film.genres) if film else [],
         year=film.year if film else None,
         attributes=dict(film.attributes) if film else {},
     )
+
+
+def _movie(film: Item) -> Movie:
+    return Movie(
+        movieId=_number(film.item_id),
+        title=film.title,
+        genres=list(film.genres),
+        year=film.year,
+        attributes=dict(film.attributes),
+    )
+
+
+def _number(item_id: str) -> int | str:
+    return int(item_id) if item_id.isdecimal() else item_id
