@@ -259,10 +259,10 @@ def ratings_reach_the_file_through_kills(world: World, client: httpx.Client) -> 
     stop = threading.Event()
 
     def people_rate() -> None:
-        for number in range(300):
-            if stop.is_set():
-                return
+        number = 0
+        while not stop.is_set():
             rate(client, world, 100 + number % 20, 1 + number % FILMS, 3.0)
+            number += 1
 
     rating = threading.Thread(target=people_rate)
     rating.start()
@@ -273,6 +273,7 @@ def ratings_reach_the_file_through_kills(world: World, client: httpx.Client) -> 
                 until(lambda: len(world.csv()) > before + more, "the file grows")  # noqa: B023
                 process.send_signal(signal.SIGKILL)
     finally:
+        stop.set()
         rating.join()
     with streaming(world):
         until(lambda: sum(world.rows().values()) >= world.sent.total(), "all ratings in the file")
