@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -20,6 +21,7 @@ from nextup.bootstrap import open_adapter
 from nextup.domain.errors import Conflict, CorruptData, InvalidInput
 from nextup.domain.events import START
 from nextup.domain.tables import ITEM_ID, SCORE, USER_ID, Table
+from nextup.ports.engine import Cell, ReadsCsv
 from nextup.settings import load_settings
 
 if TYPE_CHECKING:
@@ -183,3 +185,24 @@ def test_damage_is_named(engine: Engine, tmp_path: Path) -> None:
     file.write_bytes(content[:4] + bytes(len(content) - 12) + content[-8:])
     with pytest.raises(CorruptData, match=rf"silver\.interactions.*{file.name}"):
         engine.arrays(engine.scan(Table.INTERACTIONS).filter(nw.col(USER_ID) == "ada"))
+
+
+def test_csv_of_other_programs(engine: Engine, tmp_path: Path) -> None:
+    """Cells are what they say that they are; one that is not is null, and its row is told as text,
+    in the order of the file."""
+    assert isinstance(engine, ReadsCsv)
+    file = tmp_path / "some [1] ratings.csv"
+    rows = ["7,260,4.5,1700000000", "x,1,2,3", "8,1", "9,2,five,-1", '10,"a, b",1e0, 86400 ,more']
+    file.write_text("\n".join(["user,film,stars,at", *rows, ""]))
+    cells = {"user": Cell.INTEGER, "film": Cell.TEXT, "stars": Cell.NUMBER, "at": Cell.SECONDS}
+    found = engine.arrays(
+        engine.read_csv([f"file://{file}"], cells, line="line", row="row").sort("line")
+    )
+    assert [None if isnan(one) else int(one) for one in found["user"]] == [7, None, 8, 9, 10]
+    assert found["film"].tolist() == ["260", "1", "1", "2", "a, b"]
+    assert [None if isnan(one) else one for one in found["stars"]] == [4.5, 2.0, None, None, 1.0]
+    moments = [1_700_000_000, 3, None, -1, 86_400]
+    known = [at for at in moments if at is not None]
+    assert [at for at in found["at"].tolist() if at > -(2**60)] == [at * 10**6 for at in known]
+    assert found["row"].tolist()[1] == "x,1,2,3"
+    assert found["row"].tolist()[2] == "8,1"
