@@ -67,6 +67,14 @@ def elsewhere(platform: Platform, urls: dict[str, str]) -> Platform:
     return open_platform(platform.settings.model_copy(update=changed))
 
 
+def on_server(url: str) -> dict[str, str]:
+    """All but the clients, who are of all tenants: other tests have theirs there."""
+    urls = targets_of(url, {})
+    assert {*urls} == {*SQL, CLIENTS}
+    del urls[CLIENTS]
+    return urls
+
+
 def sql_facts(platform: Platform) -> dict[str, Any]:
     """Beside lake and files, which stay where they are: all that the five hold."""
     return facts(platform) | {
@@ -85,8 +93,7 @@ def sql_facts(platform: Platform) -> dict[str, Any]:
 def test_there_and_back(filled: Platform, postgresql: str, tmp_path: Path) -> None:
     """From SQLite to PostgreSQL and back into one SQLite file: counts, rows, positions and lists
     are equal, and the log goes on where it was."""
-    urls = targets_of(postgresql, {})
-    assert {*urls} == {*SQL, CLIENTS}
+    urls = on_server(postgresql)
     with elsewhere(filled, urls) as server:
         moved = migrate(ports(filled), ports(server), urls)
         written = {(one.port, one.part): one.rows for one in moved}
@@ -105,7 +112,7 @@ def test_there_and_back(filled: Platform, postgresql: str, tmp_path: Path) -> No
 
 def test_what_came_meanwhile(filled: Platform, postgresql: str) -> None:
     """Run once more, only what has changed is written, and what is gone goes there, too."""
-    urls = targets_of(postgresql, {})
+    urls = on_server(postgresql)
     with elsewhere(filled, urls) as server:
         migrate(ports(filled), ports(server), urls)
         assert sum(one.written for one in migrate(ports(filled), ports(server), urls)) == 0
@@ -123,7 +130,7 @@ def test_what_came_meanwhile(filled: Platform, postgresql: str) -> None:
 
 def test_broken_off(filled: Platform, postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between two ranges, it goes on where it was."""
-    urls = targets_of(postgresql, {})
+    urls = on_server(postgresql)
     monkeypatch.setattr(sql_copy, "ROWS", 100)
     with elsewhere(filled, urls) as server:
 
