@@ -107,6 +107,9 @@ class Recommend(Section):
     cache_seconds: NonNegativeFloat = (
         5.0  # an answer is given again while nothing changed; 0: never
     )
+    kept_seconds: NonNegativeFloat = (
+        0.0  # likewise by all servers that share a Redis as online state; 0: never
+    )
 
 
 class Gate(Section):
@@ -132,6 +135,13 @@ class Reranker(Section):
     pool: PositiveInt = 100  # of the blend's best are brought into order, the rest follow
     trees: PositiveInt = 100  # at most; growing stops where others gain no more
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # that it is better than the blend
+
+
+class Bronze(Section):
+    """A data set whose own files lie in bronze, as `nextup bronze fetch` puts them there."""
+
+    dataset: str = "ml-25m"  # MovieLens: ml-25m, ml-32m, ml-20m, ml-latest-small, or a name
+    source: str = ""  # a URL, a zip file or a folder; empty: the publisher of that edition
 
 
 class LakeUpkeep(Section):
@@ -284,6 +294,7 @@ class Settings(BaseSettings):
     recommend: Recommend = Recommend()
     gate: Gate = Gate()
     reranker: Reranker = Reranker()
+    bronze: Bronze = Bronze()
     lake: LakeUpkeep = LakeUpkeep()
     schedule: Schedule = Schedule()
     stream: Stream = Stream()

@@ -38,6 +38,9 @@ GENRES: Final = "genres"
 MAKERS: Final = "makers"
 KEYWORDS: Final = "keywords"
 AVAILABLE: Final = "available"
+TAG: Final = "tag"  # what a person called a film
+IMDB_ID: Final = "imdb_id"
+TMDB_ID: Final = "tmdb_id"
 
 CONFIDENCE: Final = "confidence"  # how sure we are that the person wants the item, >= 0
 TOUCHES: Final = "touches"  # how many events
@@ -63,6 +66,9 @@ class Table(StrEnum):
     QUARANTINE = "bronze.quarantine"
     INTERACTIONS = "silver.interactions"
     ITEMS = "silver.items"
+    RATINGS = "silver.ratings"
+    MOVIES = "silver.movies"
+    TAGS = "silver.tags"
     USER_ITEM = "gold.user_item"
     ITEM_STATS = "gold.item_stats"
     TRENDING = "gold.trending"
@@ -110,6 +116,9 @@ COLUMNS: Final[dict[Table, tuple[str, ...]]] = {
         OFFSET,
     ),
     Table.ITEMS: (ITEM_ID, KIND, TITLE, YEAR, GENRES, MAKERS, KEYWORDS, AVAILABLE),
+    Table.RATINGS: (USER_ID, ITEM_ID, RATING, OCCURRED_AT),
+    Table.MOVIES: (ITEM_ID, TITLE, YEAR, GENRES, IMDB_ID, TMDB_ID),
+    Table.TAGS: (USER_ID, ITEM_ID, TAG, OCCURRED_AT),
     Table.USER_ITEM: (
         USER_ID,
         ITEM_ID,

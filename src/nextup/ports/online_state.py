@@ -73,3 +73,32 @@ class SavesManyServed(Protocol):
     def save_many_served(self, lists: Sequence[tuple[ServedList, datetime]]) -> None:
         """Keep each until its time, all in one transaction; the same token replaces."""
         ...
+
+
+EVERYBODY = ""
+"""In place of a person: what an answer is about that is the same for all."""
+
+
+@runtime_checkable
+class KeepsAnswers(Protocol):
+    """Keeps answers that were made from the state, for all who share it. Applying an event lets
+    go, in the same transaction, of all that are about its person, and of those about everybody
+    where the event is counted."""
+
+    def answer_stamp(self, about: str) -> str:
+        """What has been applied that concerns the person, or everybody; to be asked before the
+        state is read to make an answer."""
+        ...
+
+    def keep_answer(
+        self, about: str, name: str, answer: bytes, *, stamp: str, seconds: float
+    ) -> bool:
+        """Keep it for so long at most; returns whether it is kept. It is not where the stamp has
+        changed: it may be out of date already."""
+        ...
+
+    def kept_answer(self, about: str, name: str) -> bytes | None: ...
+
+    def forget_answers(self) -> None:
+        """Let go of all; for changes that are no events."""
+        ...

@@ -72,6 +72,7 @@ class TableSchema:
     tolerate: Mapping[str, float] = field(
         default_factory=dict
     )  # share of rows that may fail a rule
+    on_failure: str = ""  # what becomes of rows that break a rule, for a person
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,6 +97,38 @@ def table_schemas() -> Mapping[Table, TableSchema]:
     if missing := [table.value for table in Table if table not in schemas]:
         raise ConfigurationError(f"No schema describes {', '.join(missing)}.")
     return schemas
+
+
+@dataclass(frozen=True, slots=True)
+class UseCase:
+    """What tables and events are for."""
+
+    name: str
+    title: str
+    route: str
+    answers: str  # the question
+    reads: tuple[Table, ...]
+    changed_by: tuple[str, ...]  # types of events that make another answer
+    kept: str  # where a made answer is kept, and until when
+
+
+@cache
+def use_cases() -> tuple[UseCase, ...]:
+    """Every use case, in the order of the file. Raises ConfigurationError for a bad one."""
+    name = "use_cases.yml"
+    document = yaml.safe_load((files(__package__) / name).read_text(encoding="utf-8"))
+    try:
+        return tuple(
+            UseCase(
+                short,
+                **{key: entry[key] for key in ("title", "route", "answers", "kept")},
+                reads=tuple(map(Table, entry["reads"])),
+                changed_by=tuple(map(str, entry["changed_by"])),
+            )
+            for short, entry in document.items()
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name}: {error}.") from error
 
 
 def parse_tables(document: Mapping[str, Any], layer: str, name: str) -> list[TableSchema]:
@@ -123,6 +156,7 @@ def _table(table: Table, entry: dict[str, Any]) -> TableSchema:
         min_rows=int(entry.pop("min_rows", 0)),
         freshness=None if freshness is None else _freshness(dict(freshness)),
         tolerate=dict(entry.pop("tolerate", {})),
+        on_failure=str(entry.pop("on_failure", "")).strip(),
     )
     _refuse_rest(entry)
     named = {*schema.key, *schema.partition_by, *schema.sort_by}

@@ -33,6 +33,8 @@ FOLDER = "receipts"
 PERSONAL = (  # every table with a user_id
     Table.EVENTS,
     Table.INTERACTIONS,
+    Table.RATINGS,
+    Table.TAGS,
     Table.USER_ITEM,
     Table.USER_VECTORS,
     Table.RECOMMENDATIONS,

@@ -16,6 +16,7 @@ from nextup.services.recommend import Recommender, utc_now
 from nextup.services.recommending.answers import Answers
 from nextup.services.recommending.changes import Changes
 from nextup.services.recommending.details import Details, KnownItems
+from nextup.services.recommending.kept_answers import KeptAnswers
 from nextup.services.recommending.served_lists import ServedLists
 from nextup.services.shelves import Shelves
 from nextup.services.stream import ModelWatcher, OnlineUpdater, repeat
@@ -174,6 +175,7 @@ class Serving:
         )
         self.watcher = ModelWatcher(ports.control, ports.files, ports.catalog, changes=changes)
         self.answers = self._make_answers()
+        self.kept = self._make_kept()
         self._names = names_people(ports)
         details = Details(ports.catalog, changes)
         known = KnownItems(ports.catalog, details, changes)
@@ -218,6 +220,7 @@ class Serving:
         view = copy(self)
         view.ports = ports
         view.answers = view._make_answers()
+        view.kept = view._make_kept()
         view._names = names_people(ports)
         view.intake = Intake(
             self.contract,
@@ -256,6 +259,15 @@ class Serving:
 
     def _make_answers(self) -> Answers:
         return Answers(self.changes, self.watcher.current, self.settings.recommend.cache_seconds)
+
+    def _make_kept(self) -> KeptAnswers:
+        seconds = self.settings.recommend.kept_seconds
+        return KeptAnswers(self.ports.online_state, self.watcher.current, seconds)
+
+    def note_changed_items(self) -> None:
+        """Items came, went or changed: what was said about them is no longer good."""
+        self.watcher.note_changed_items()
+        self.kept.forget()
 
     def _count_applied(self, rows: Sequence[LogRow]) -> None:
         self.changes.count(row.user_id for row in rows)

@@ -12,7 +12,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from nextup.adapters.online_state.packing import StatePacker
-from nextup.adapters.online_state.redis_scripts import APPLY, LOAD, MOVE, RECOUNT, TRENDING
+from nextup.adapters.online_state.redis_scripts import (
+    APPLY,
+    KEEP,
+    LOAD,
+    MOVE,
+    RECOUNT,
+    STAMP,
+    TRENDING,
+)
 from nextup.adapters.online_state.touches import (
     HOURS_PER_DAY,
     MICROSECONDS_PER_HOUR,
@@ -158,8 +166,9 @@ class RedisOnlineState:
             with client.pipeline(transaction=False) as pipeline:
                 pipeline.zrem(f"{self._key}people", user_id)
                 pipeline.unlink(self._person(user_id))
+                pipeline.unlink(self._answers(user_id))
                 pipeline.zrange(f"{self._index_key}{user_id}", 0, -1)
-                known, _, tokens = pipeline.execute()
+                known, _, _, tokens = pipeline.execute()
             theirs = [token for token in tokens if self._is_of(client, token, user_id)]
             with client.pipeline(transaction=False) as pipeline:
                 for token in theirs:
@@ -168,6 +177,41 @@ class RedisOnlineState:
                 *removed, _ = pipeline.execute()
         gone: int = int(known) + sum(removed)
         return gone
+
+    def answer_stamp(self, about: str) -> str:
+        """What has been applied that concerns the person, or everybody."""
+        with self._server.client() as client:
+            found = self._server.script(client, STAMP, [self._key], self._key, about)
+        stamp: str = found.decode()
+        return stamp
+
+    def keep_answer(
+        self, about: str, name: str, answer: bytes, *, stamp: str, seconds: float
+    ) -> bool:
+        """Keep it, unless the stamp has changed. Redis removes a person's answers when the last
+        has had its time."""
+        lasts = max(1, int(1000 * seconds))
+        until = _milliseconds(datetime.now(UTC)) + lasts
+        given = (self._key, about, name, answer, stamp, until, lasts)
+        with self._server.client() as client:
+            return bool(self._server.script(client, KEEP, [self._key], *given))
+
+    def kept_answer(self, about: str, name: str) -> bytes | None:
+        """The answer, unless it was let go or has had its time."""
+        with self._server.client() as client, client.pipeline(transaction=False) as pipeline:
+            pipeline.hget(self._answers(about), name)
+            pipeline.get(f"{self._key}epoch")
+            found, epoch = pipeline.execute()
+        if found is None:
+            return None
+        made_in, until, answer = found.split(b" ", 2)
+        stands = made_in == (epoch or b"0") and int(until) > _milliseconds(datetime.now(UTC))
+        return bytes(answer) if stands else None
+
+    def forget_answers(self) -> None:
+        """Let go of all, by beginning another epoch."""
+        with self._server.client() as client:
+            client.incr(f"{self._key}epoch")
 
     def trial(self) -> Trial:
         """See `ports.trial`."""
@@ -187,6 +231,9 @@ class RedisOnlineState:
 
     def _person(self, user_id: str) -> str:
         return f"{self._key}person:{user_id}"
+
+    def _answers(self, about: str) -> str:
+        return f"{self._key}answers:{about}" if about else f"{self._key}everybody"
 
     def _act(self, row: LogRow) -> Iterator[Any]:
         """A row as the script wants it."""

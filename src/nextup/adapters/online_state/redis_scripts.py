@@ -8,6 +8,9 @@ transaction and a cluster has none over several slots. Below that beginning lie:
     person:<id>     list: the partition ('' while it is not known), then each touch, packed
     hours           sorted set of the hours that have counters
     hour:<number>   hash: "type NUL item" -> how often
+    answers:<id>    hash: name of an answer about the person -> answer (see below)
+    everybody       the same about everybody
+    epoch           counts how often all answers were let go
 
 Every script is given: the beginning of all keys, the present hour, how many hours of counters are
 kept, how many partitions the position has, then partition and offset of each.
@@ -29,6 +32,7 @@ if ARGV[4] ~= '1' then only = '' end
 local function count(hour, field)
   redis.call('HINCRBY', key .. 'hour:' .. hour, field, 1)
   redis.call('ZADD', key .. 'hours', hour, hour)
+  redis.call('UNLINK', key .. 'everybody')
 end
 """
 
@@ -67,6 +71,7 @@ while ARGV[at] do
       redis.call('RPUSH', person, partition)
     end
     redis.call('RPUSH', person, ARGV[at + 5])
+    redis.call('UNLINK', key .. 'answers:' .. user)
     redis.call('ZADD', key .. 'people', offset, user)
     if ARGV[at + 3] ~= '' then count(ARGV[at + 3], ARGV[at + 4]) end
   end
@@ -97,7 +102,7 @@ while ARGV[at] do
     if offset > reached then touches[has[offset] or #touches + 1] = {offset, known[place]} end
   end
   table.sort(touches, function(one, other) return one[1] < other[1] end)
-  redis.call('DEL', person)
+  redis.call('DEL', person, key .. 'answers:' .. user)
   redis.call('RPUSH', person, partition)
   for _, touch in ipairs(touches) do redis.call('RPUSH', person, touch[2]) end
   local last = tonumber(redis.call('ZSCORE', key .. 'people', user) or '-1')
@@ -114,7 +119,7 @@ for place = at + 1, #ARGV do counts[ARGV[place]] = true end
 for _, hour in ipairs(redis.call('ZRANGE', key .. 'hours', 0, -1)) do
   redis.call('UNLINK', key .. 'hour:' .. hour)
 end
-redis.call('DEL', key .. 'hours')
+redis.call('DEL', key .. 'hours', key .. 'everybody')
 for _, hour in ipairs(redis.call('ZRANGE', new .. 'hours', 0, -1)) do
   redis.call('RENAME', new .. 'hour:' .. hour, key .. 'hour:' .. hour)
   redis.call('PERSIST', key .. 'hour:' .. hour)
@@ -150,3 +155,38 @@ for _, hour in ipairs(redis.call('ZRANGEBYSCORE', ARGV[1] .. 'hours', ARGV[2], A
 end
 return found
 """
+
+_STAMP: Final = """
+local key, user = ARGV[1], ARGV[2]
+local function stamp()
+  if user ~= '' then return tostring(redis.call('ZSCORE', key .. 'people', user) or '') end
+  local found = redis.call('HGETALL', key .. 'position')
+  local parts = {}
+  for place = 1, #found, 2 do parts[#parts + 1] = found[place] .. '=' .. found[place + 1] end
+  table.sort(parts)
+  return table.concat(parts, ' ')
+end
+local answers = key .. 'everybody'
+if user ~= '' then answers = key .. 'answers:' .. user end
+local epoch = redis.call('GET', key .. 'epoch') or '0'
+"""
+
+# Where the keys begin, and the person or nothing.
+STAMP: Final = (
+    _STAMP
+    + """
+return epoch .. ':' .. stamp()
+"""
+)
+
+# Likewise, then the answer's name, the answer, its stamp, until when it may be given and how long
+# that is, in milliseconds. Each is kept with its epoch and its time: fields do not expire.
+KEEP: Final = (
+    _STAMP
+    + """
+if ARGV[5] ~= epoch .. ':' .. stamp() then return 0 end
+redis.call('HSET', answers, ARGV[3], epoch .. ' ' .. ARGV[6] .. ' ' .. ARGV[4])
+redis.call('PEXPIRE', answers, ARGV[7])
+return 1
+"""
+)

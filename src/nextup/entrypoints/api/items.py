@@ -72,7 +72,7 @@ def put_items(body: ItemsBody, services: Services) -> ItemsPut:
             rows.append(ItemRow(row=number, status="rejected", reason=judged))
     if items:
         services.ports.catalog.put_items(items)
-        services.watcher.note_changed_items()
+        services.note_changed_items()
     return ItemsPut(items=len(items), rejected=len(rows) - len(items), rows=rows)
 
 
@@ -90,7 +90,7 @@ def put_item(item_id: ItemId, body: ItemBody, services: Services) -> ItemAnswer:
     """Insert or replace. One that is not available is not recommended from now on."""
     item = body.item(item_id)
     services.ports.catalog.put_items([item])
-    services.watcher.note_changed_items()
+    services.note_changed_items()
     return ItemAnswer.of(item)
 
 
@@ -101,7 +101,7 @@ def delete_item(item_id: ItemId, services: Services) -> Response:
     """It is not recommended from now on; what people did with it stays."""
     if not services.ports.catalog.delete_item(item_id):
         raise unknown_item(item_id)
-    services.watcher.note_changed_items()
+    services.note_changed_items()
     return Response(status_code=204)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi import Request as HttpRequest
 
 from nextup.domain.events import to_microseconds
 from nextup.domain.items import Item
@@ -21,7 +22,9 @@ from nextup.entrypoints.api.bodies import (
     Word,
 )
 from nextup.entrypoints.api.encoding import encoded
+from nextup.entrypoints.api.keeping import response_of
 from nextup.entrypoints.api.problems import problems
+from nextup.services.recommending.kept_answers import Made
 from nextup.services.recommending.request import Page, Request
 
 router = APIRouter(prefix="/v1", tags=["recommendations"])
@@ -40,6 +43,7 @@ Genres = Annotated[tuple[Word, ...], Query(max_length=50, description="Any of th
     summary="What should this person see next?",
 )
 def get_recommendations(
+    request: HttpRequest,
     services: Services,
     metrics: Measured,
     user_id: UserId,
@@ -55,25 +59,31 @@ def get_recommendations(
 ) -> Response:
     """The first page ranks a whole list and keeps it; `next` continues that very list, without
     repeats and gaps, whatever happens meanwhile. `level` says who answered."""
+    path = f"/v1/users/{quote(user_id, safe='')}/recommendations"
     if page is not None:
         found = services.recommender.next_page(page, limit=limit, user_id=user_id)
-    else:
-        found = services.recommender.recommend(
-            Request(
-                user_id,
-                limit,
-                kind,
-                genre,
-                exclude,
-                pin,
-                diversity,
-                explain,
-                filter=filter,
-            )
-        )
-    metrics.served.labels(found.served.level.value).inc()
-    path = f"/v1/users/{quote(user_id, safe='')}/recommendations"
-    return Response(encoded(found, path, limit), media_type="application/json")
+        metrics.served.labels(found.served.level.value).inc()
+        return Response(encoded(found, path, limit), media_type="application/json")
+    wish = Request(
+        user_id,
+        limit,
+        kind,
+        genre,
+        exclude,
+        pin,
+        diversity,
+        explain,
+        filter=filter,
+    )
+
+    def make() -> Made:
+        made = services.recommender.recommend(wish)
+        whole = bool(made.served.token) and not made.missing
+        return Made(encoded(made, path, limit), made.served.level.value, whole)
+
+    given = services.kept.give(user_id, f"GET {path}?{request.url.query}", make)
+    metrics.served.labels(given.level).inc()
+    return response_of(given)
 
 
 @router.post(

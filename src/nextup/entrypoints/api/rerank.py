@@ -1,6 +1,6 @@
 """Re-rank a list that the caller brings."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from nextup.entrypoints.api.access import Measured, Services
@@ -12,10 +12,13 @@ from nextup.entrypoints.api.bodies import (
     Recommendations,
     Word,
 )
+from nextup.entrypoints.api.keeping import response_of
 from nextup.entrypoints.api.problems import problems
 from nextup.entrypoints.api.recommendations import answer, touches_of
+from nextup.services.recommending.kept_answers import Given, Made
 from nextup.services.recommending.request import Request
 from nextup.services.rerank import Candidate, rerank
+from nextup.services.serving import Serving
 
 router = APIRouter(prefix="/v1", tags=["recommendations"])
 
@@ -79,13 +82,30 @@ class RerankAnswer(Recommendations):
 
 @router.post(
     "/rerank",
+    response_model=RerankAnswer,
     responses=problems(400, 413, 422, 503),
     summary="In which order would this person like these?",
 )
-def post_rerank(body: RerankRequest, services: Services, metrics: Measured) -> RerankAnswer:
+def post_rerank(body: RerankRequest, services: Services, metrics: Measured) -> Response:
     """The caller's items, ranked by the same sources, rules and reasons as our own lists. All
     that no rule keeps out come back; what our sources know nothing about comes last, in the
     caller's order. The list has a token: clicks on it are counted, and it can be replayed."""
+
+    def make() -> Made:
+        made = _ranked(body, services)
+        whole = bool(made.token) and not made.missing
+        return Made(made.model_dump_json().encode(), made.level, whole)
+
+    if body.user_id and body.history is None:
+        question = f"POST /v1/rerank {body.model_dump_json()}"
+        given = services.kept.give(body.user_id, question, make)
+    else:  # a history without a name: no event of anybody's would change the answer
+        given = Given(*make()[:2], "")
+    metrics.served.labels(given.level).inc()
+    return response_of(given)
+
+
+def _ranked(body: RerankRequest, services: Serving) -> RerankAnswer:
     request = Request(
         body.user_id or "",
         kind=body.kind,
@@ -103,7 +123,6 @@ def post_rerank(body: RerankRequest, services: Services, metrics: Measured) -> R
         for one in body.items
     ]
     found = rerank(services.recommender, request, candidates, weight=body.weight)
-    metrics.served.labels(found.page.served.level.value).inc()
     told = answer(found.page, "", 0)
     shown = told.items if body.limit is None else told.items[: body.limit]
     return RerankAnswer(

@@ -2,11 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 
 from nextup.entrypoints.api.access import ItemId, Kind, Limit, Services
 from nextup.entrypoints.api.bodies import Condition, ShelfAnswer, ShelfItem, Word
+from nextup.entrypoints.api.keeping import response_of
 from nextup.entrypoints.api.problems import problems
+from nextup.ports.online_state import EVERYBODY
+from nextup.services.recommending.kept_answers import Made
 from nextup.services.shelves import Shelf
 
 router = APIRouter(prefix="/v1", tags=["shelves"])
@@ -30,8 +33,14 @@ def get_similar(
     return _answer(shelf)
 
 
-@router.get("/trending", responses=problems(422, 503), summary="What trends now")
+@router.get(
+    "/trending",
+    response_model=ShelfAnswer,
+    responses=problems(422, 503),
+    summary="What trends now",
+)
 def get_trending(
+    request: Request,
     services: Services,
     window: Annotated[
         float | None,
@@ -41,13 +50,20 @@ def get_trending(
     genre: Genres = (),
     filter: Where = "",  # noqa: A002 (the API's word)
     limit: Limit = 20,
-) -> ShelfAnswer:
+) -> Response:
     """What many people turn to now, the latest counting most; what is popular when nobody turned
     to anything."""
-    shelf = services.shelves.trending(
-        limit=limit, window_hours=window, kind=kind, genres=genre, where=filter
-    )
-    return _answer(shelf)
+
+    def make() -> Made:
+        stamp = services.recommender.trending.stamp(window)  # the counters may be read again
+        shelf = services.shelves.trending(
+            limit=limit, window_hours=window, kind=kind, genres=genre, where=filter
+        )
+        body = _answer(shelf).model_dump_json().encode()
+        return Made(body, whole=not shelf.missing, stamp=stamp)
+
+    given = services.kept.give(EVERYBODY, f"GET /v1/trending?{request.url.query}", make)
+    return response_of(given)
 
 
 @router.get("/popular", responses=problems(422, 503), summary="What is popular")

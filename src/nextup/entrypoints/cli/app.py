@@ -12,7 +12,9 @@ from nextup import __version__
 from nextup.domain.errors import InvalidInput, NextupError
 from nextup.entrypoints.cli import (
     airflow,
+    bronze,
     client,
+    contracts,
     db,
     demo,
     evaluation,
@@ -52,6 +54,7 @@ for module in (
     pipeline,
     schedule,
     airflow,
+    contracts,
     models,
     evaluation,
     maintenance,
@@ -59,6 +62,7 @@ for module in (
     module.register(app)
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(files.app, name="files")
+app.add_typer(bronze.app, name="bronze")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
 app.add_typer(client.app, name="client")

@@ -65,7 +65,7 @@ def movielens(
     from nextup.settings_sources import variables_of
 
     out = Output(as_json=as_json)
-    with _destination(home) as (platform, into), out.progress() as report:
+    with destination(home) as (platform, into), out.progress() as report:
         done = ingest_movielens(
             what,
             into,
@@ -89,7 +89,7 @@ def goodbooks(
     from nextup.services.ingest import ingest_goodbooks
 
     out = Output(as_json=as_json)
-    with _destination(home) as (_, into), out.progress() as report:
+    with destination(home) as (_, into), out.progress() as report:
         done = ingest_goodbooks(
             path,
             into,
@@ -142,7 +142,7 @@ def table(
         unknown_items=None if unknown_items is None else POLICIES[unknown_items],
     )
     out = Output(as_json=as_json)
-    with _destination(home) as (_, into), out.progress() as report:
+    with destination(home) as (_, into), out.progress() as report:
         done = ingest_table(
             path, into, options, progress=lambda done, total: report("events", done, total)
         )
@@ -150,7 +150,8 @@ def table(
 
 
 @contextmanager
-def _destination(home: str) -> Iterator[tuple[Platform, Destination]]:
+def destination(home: str) -> Iterator[tuple[Platform, Destination]]:
+    """The platform there, and where its imports go."""
     from datetime import UTC, datetime
 
     from nextup.services.ingest import Destination

@@ -12,6 +12,7 @@ import numpy as np
 
 from nextup.algorithms.models.trending import decayed_counts
 from nextup.domain.errors import BackendUnavailable
+from nextup.ports.online_state import EVERYBODY, KeepsAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ KEPT_WINDOWS = 8
 class _Snapshot(NamedTuple):
     items: ItemTable
     scores: NDArray[np.float32]
+    stamp: str  # of the state before it was read; empty where it gives none
     stale_at: float  # monotonic seconds
 
 
@@ -57,6 +59,11 @@ class LiveTrending:
             return last.scores
         return self._refresh(items, hours)
 
+    def stamp(self, window_hours: float | None = None) -> str:
+        """Up to where events are in `scores` for this window; empty where nobody knows."""
+        last = self._snapshots.get(window_hours or self._settings.window_days * 24.0)
+        return "" if last is None else last.stamp
+
     def refresh(self, items: ItemTable) -> None:
         """Read again what has become stale, so that nobody who asks has to wait for it; for a
         thread in the background, which sets `followed`."""
@@ -80,17 +87,22 @@ class LiveTrending:
     def _read(self, items: ItemTable, hours: float, last: _Snapshot | None) -> NDArray[np.float32]:
         started = monotonic()
         try:
+            stamp = self._stamp_now()
             scores = self._count(items, hours)
         except BackendUnavailable:
             if last is None:
                 raise
-            scores = last.scores
+            scores, stamp = last.scores, last.stamp
         took = monotonic() - started
         if len(self._snapshots) >= KEPT_WINDOWS and hours not in self._snapshots:
             self._snapshots.pop(next(iter(self._snapshots)))
         stale_at = monotonic() + max(FRESH_SECONDS, SHARE_OF_TIME * took)
-        self._snapshots[hours] = _Snapshot(items, scores, stale_at)
+        self._snapshots[hours] = _Snapshot(items, scores, stamp, stale_at)
         return scores
+
+    def _stamp_now(self) -> str:
+        state = self._state
+        return state.answer_stamp(EVERYBODY) if isinstance(state, KeepsAnswers) else ""
 
     def _count(self, items: ItemTable, hours: float) -> NDArray[np.float32]:
         now = self._clock()
