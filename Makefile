@@ -40,15 +40,15 @@ test: $(VENV)/.dev  ## all tests, in parallel, with coverage (ARGS are pytest's)
 
 .PHONY: check
 check: $(VENV)/.dev  ## lint, format, types, import floors: what CI and pre-commit run
-	@$(BIN)/ruff check src tests benchmarks stack docs setup.py
-	@$(BIN)/ruff format --check src tests benchmarks stack docs setup.py
+	@$(BIN)/ruff check src tests benchmarks examples stack docs setup.py
+	@$(BIN)/ruff format --check src tests benchmarks examples stack docs setup.py
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: format
 format: $(VENV)/.dev  ## mend what a machine can mend
-	@$(BIN)/ruff check --fix-only src tests benchmarks stack docs setup.py
-	@$(BIN)/ruff format src tests benchmarks stack docs setup.py
+	@$(BIN)/ruff check --fix-only src tests benchmarks examples stack docs setup.py
+	@$(BIN)/ruff format src tests benchmarks examples stack docs setup.py
 
 .PHONY: docs
 docs: $(VENV)/.dev  ## build the documentation site into docs/_build; a warning is an error

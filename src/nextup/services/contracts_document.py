@@ -65,10 +65,9 @@ def _events(contracts: Contracts, kafka: KafkaLog) -> Iterator[str]:
     for kind in EventType:
         schema = event_schema(kind, contracts)
         topic = kafka.topics.get(kind.value)
-        yield from ("", f"### {schema['title']} (`{kind.value}`)", "", schema["description"])
-        yield f"`schemas/events/{kind.value}_event.schema.json`" + (
-            f", topic `{topic}`." if topic else "."
-        )
+        yield from ("", f"### {schema['title']} (`{kind.value}`)", "", schema["description"], "")
+        where = f", topic `{topic}`" if topic else ""
+        yield f"Schema: `schemas/events/{kind.value}_event.schema.json`{where}."
         yield from ("", _row("field", "rule", "required"), _row("---", "---", "---"))
         for name, field in schema["properties"].items():
             required = "yes" if name in schema["required"] else ""
@@ -95,7 +94,7 @@ def _column_rules(column: Column) -> Iterator[str]:
     if not column.nullable:
         yield "not null"
     if column.min is not None or column.max is not None:
-        yield f"{_bound(column.min)} to {_bound(column.max)}".replace("any to ", "at most ")
+        yield _range(column.min, column.max)
     if column.one_of:
         yield f"one of {', '.join(column.one_of)}"
     if column.references is not None:
@@ -126,8 +125,10 @@ def _field_rule(field: Mapping[str, Any]) -> str:
     return f"{field['type']} of at most {field['maxProperties']} entries"
 
 
-def _bound(value: float | None) -> str:
-    return "any" if value is None else f"{value:g}"
+def _range(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"at most {high:g}" if low is None else f"at least {low:g}"
+    return f"{low:g} to {high:g}"
 
 
 def _row(*cells: str) -> str:

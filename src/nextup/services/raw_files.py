@@ -82,6 +82,11 @@ def folder_of(dataset: str) -> str:
     return f"{FOLDER}/{dataset}"
 
 
+def place_of(source: str, home: Path) -> str:
+    """A path counts from the folder of the settings; a URL and nothing stay as they are."""
+    return source if not source or "://" in source else str(home / source)
+
+
 def bring_in(
     files: Files,
     dataset: str,

@@ -32,14 +32,13 @@ def fetch(
     """
     from datetime import UTC, datetime
 
-    from nextup.services.raw_files import bring_in
+    from nextup.services.raw_files import bring_in, place_of
 
     out = Output(as_json=as_json)
     with platform_at(home) as platform, out.progress() as report:
         given = platform.settings.bronze
-        source = source or (given.source if dataset in {"", given.dataset} else "")
-        if source and "://" not in source:
-            source = str(platform.settings.home / source)
+        if not source and dataset in {"", given.dataset}:
+            source = place_of(given.source, platform.settings.home)
         brought = bring_in(
             platform.files,
             dataset or given.dataset,
@@ -75,5 +74,5 @@ def validate(dataset: Dataset = "", home: Home = HERE, as_json: Json = False) ->
 def _show(out: Output, brought: Brought) -> None:
     manifest = brought.manifest
     rows = [(one.name, one.bytes, one.rows, one.sha256[:12]) for one in manifest.files]
-    title = f"{brought.folder}: {brought.written} of {len(rows)} files written"
-    out.table(title, ("file", "bytes", "rows", "sha256"), rows, brought)
+    out.table(brought.folder, ("file", "bytes", "rows", "sha256"), rows, brought)
+    out.say(f"{brought.written} of {len(rows)} files written.")
