@@ -139,8 +139,6 @@ def variables_of(start: Callable[[str], Server], *names: str) -> dict[str, str]:
             found["KAFKA"] = url.netloc
         elif name == "redis":
             found["REDIS_URL"] = f"redis://{url.netloc}"
-        elif name == "spark":
-            found["SPARK_MASTER"] = url.geturl()
         elif name == "postgresql":
             found["POSTGRES_HOST"] = url.hostname or ""
             found["POSTGRES_PORT"] = str(url.port)

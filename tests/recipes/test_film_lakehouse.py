@@ -29,6 +29,7 @@ from tests.recipes.film_world import (
     publisher,
     variables_of,
 )
+from tests.servers import Backend, reach
 
 from nextup.recipes.folders import write_folder
 from nextup.recipes.pipelines import pipelines_of
@@ -170,7 +171,10 @@ def test_the_dag(folder: Path) -> None:
 
 @pytest.fixture
 def films(
-    folder: Path, tmp_path: Path, private_server: Callable[[str], Server]
+    request: pytest.FixtureRequest,
+    folder: Path,
+    tmp_path: Path,
+    private_server: Callable[[str], Server],
 ) -> Iterator[Lakehouse]:
     """The folder on servers of its own, so that the names are the recipe's; the publisher's
     archive is the real one's first people, with bad lines."""
@@ -178,7 +182,8 @@ def films(
     site.mkdir()
     archive = site / f"{DATASET}.zip"
     cut_archive(archive, people=PEOPLE, ratings=BAD_RATINGS, tags=BAD_TAG)
-    found = variables_of(private_server, "postgresql", "redis", "kafka", "spark")
+    found = variables_of(private_server, "postgresql", "redis", "kafka")
+    found["SPARK_MASTER"] = reach(request, Backend("spark")).url  # it has no names of ours
     with publisher(site) as url:
         more = {
             "NEXTUP_BRONZE__DATASET": DATASET,
