@@ -25,12 +25,12 @@ DATASET = "ml-tiny"
 CONTENT = {
     "ratings.csv": (
         "userId,movieId,rating,timestamp\n"
-        "1,10,3.0,@0000\n"
-        "1,10,4.5,@0000\n"  # changed their mind
-        "1,20,5.0,@0000\n"
-        "2,10,9.0,@0000\n"  # too many stars
-        "2,99,4.0,@0000\n"  # no such film
-        "2,20,,@0000\n"
+        "1,10,3.0,1000000\n"
+        "1,10,4.5,2000000\n"  # changed their mind
+        "1,20,5.0,3000000\n"
+        "2,10,9.0,1000000\n"  # too many stars
+        "2,99,4.0,1000000\n"  # no such film
+        "2,20,,1000000\n"
         "2,20,4.0,never\n"
         "2,20\n"
     ),
@@ -39,10 +39,10 @@ CONTENT = {
     ),
     "tags.csv": (
         "userId,movieId,tag,timestamp\n"
-        "1,10,scary,@0000\n"
-        "1,10, scary ,@0000\n"  # the same word
-        "1,10,,@0000\n"
-        "1,77,nowhere,@0000\n"
+        "1,10,scary,1000000\n"
+        "1,10, scary ,2000000\n"  # the same word
+        "1,10,,3000000\n"
+        "1,77,nowhere,3000000\n"
     ),
     "links.csv": "movieId,imdbId,tmdbId\n10,0078748,348\n20,,\n",
 }
@@ -122,7 +122,7 @@ def test_other_files_make_other_tables(platform: Platform, source: Path) -> None
     """Fetched anew with another content, the tables are replaced as a whole."""
     bring(platform, source)
     make(platform)
-    (source / "ratings.csv").write_text("userId,movieId,rating,timestamp\n7,20,1.0,@0000\n")
+    (source / "ratings.csv").write_text("userId,movieId,rating,timestamp\n7,20,1.0,5000000\n")
     assert bring(platform, source) == 0  # what is there is there
     assert bring(platform, source, force=True) == len(CONTENT)
     assert make(platform)["made"] == 1
