@@ -264,14 +264,14 @@ MASTERS: Final = ("local[*]", "yarn")
 
 ADAPTERS: Final[Mapping[str, Mapping[str, Callable[..., Closable]]]] = {
     "event_log": {
-        "sqlite": opening.on_sql("event_log.sql", "SqlEventLog"),
-        "postgresql": opening.on_sql("event_log.sql", "SqlEventLog"),
+        "sqlite": opening.sql_event_log,
+        "postgresql": opening.sql_event_log,
         "kafka": opening.kafka_event_log,
     },
     "catalog": {
         "mongodb": opening.mongo_catalog,
-        "sqlite": opening.on_sql("catalog.sql", "SqlCatalog"),
-        "postgresql": opening.on_sql("catalog.sql", "SqlCatalog"),
+        "sqlite": opening.sql_catalog,
+        "postgresql": opening.sql_catalog,
     },
     "lake": {"file": opening.delta_lake, "hdfs": opening.hdfs_lake, "s3": opening.s3_lake},
     "files": {"file": opening.local_files, "hdfs": opening.hdfs_files},

@@ -28,7 +28,7 @@ from pydantic_settings import (
 )
 
 from nextup.domain.errors import ConfigurationError
-from nextup.settings_history import History
+from nextup.settings_history import History, SharedTables
 from nextup.settings_servers import (
     Cassandra,
     Connections,
@@ -63,7 +63,9 @@ def _over(defaults: Mapping[str, Any]) -> Callable[[Any], Any]:
 class Contracts(Section):
     """What an event must satisfy beyond its JSON Schema."""
 
-    id_type: Literal["string", "int"] = "string"  # "int": user and item ids must be integers
+    id_type: Literal["string", "int", "int_users"] = (
+        "string"  # "int": user and item ids must be integers; "int_users": users' must
+    )
     unknown_items: Literal["quarantine", "create"] = "quarantine"  # an event for an unknown item
     future_tolerance_seconds: NonNegativeFloat = 300.0  # how far ahead a client's clock may be
     oldest_event: str = "1970-01-02"  # ISO date; older events are quarantined
@@ -299,6 +301,7 @@ class Settings(BaseSettings):
     schedule: Schedule = Schedule()
     stream: Stream = Stream()
     history: History = History()
+    shared_tables: SharedTables = SharedTables()
     kafka: KafkaLog = KafkaLog()
     connections: Connections = Connections()
     redis: RedisLists = RedisLists()

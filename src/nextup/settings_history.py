@@ -1,4 +1,5 @@
-"""The section of the settings that is about histories which are extracted day by day."""
+"""The sections of the settings that are about tables which other programs read and write, too:
+histories that are extracted day by day, and a catalogue and a record of events in such tables."""
 
 from __future__ import annotations
 
@@ -33,3 +34,23 @@ class History(Section):
     processed: str = "processed/interactions"  # a day's folder goes here, as yyyy/mm/dd,
     raw: str = "raw/interactions"  # its copy here,
     dataset: str = "raw/interactions/DataSet"  # and into the history here, as yyyy-mm-dd
+
+
+class SharedTables(Section):
+    """Tables of other programs in the place of our own. That of actions and that of items, and the
+    columns by which they are joined, are named in [history]."""
+
+    catalog: bool = False  # items and people are rows of these tables, in catalog_url
+    events: dict[str, str] = {}  # {like = "LIKE"}: an event of the type is a row of history.table,
+    # too, with this action, written in the transaction that logs it, in event_log_url
+    kind: str = "book"  # the kind of all items
+    title_column: str = "title"  # of history.item_table, whose history.item_name is the item's id
+    rating_column: str = "rating"  # likewise; a number, or none
+    category_column: str = "category_id"  # likewise; names a row of the next table, or none
+    category_table: str = "Category"  # one row per category
+    category_key: str = "id"  # its column that category_column names
+    category_name: str = "name"  # its column with the name
+    user_table: str = "User"  # one row per person; made when somebody unknown acts
+    user_key: str = "id"  # its whole number, which history.user_column names; the person's id
+    email_column: str = "email"  # an attribute of the person
+    username_column: str = "username"  # likewise

@@ -79,6 +79,32 @@ def on_sql(module: str, adapter: str) -> Callable[..., Any]:
     return open_it
 
 
+def sql_event_log(settings: Settings, url: str, **options: Any) -> EventLog:
+    from nextup.adapters.event_log.sql import SqlEventLog
+
+    database = _database(settings, url)
+    shared = settings.shared_tables
+    if not shared.events:
+        return _taken_over(database, SqlEventLog, **options)
+    from nextup.adapters.event_log.mirror import Mirror
+
+    mirror = Mirror(database, settings.history, shared)
+    return _taken_over(database, SqlEventLog, mirror=mirror, **options)
+
+
+def sql_catalog(settings: Settings, url: str) -> Catalog:
+    database = _database(settings, url)
+    if settings.shared_tables.catalog:
+        from nextup.adapters.catalog.shared import SharedCatalog
+
+        return _taken_over(
+            database, SharedCatalog, history=settings.history, names=settings.shared_tables
+        )
+    from nextup.adapters.catalog.sql import SqlCatalog
+
+    return _taken_over(database, SqlCatalog)
+
+
 def sql_clients(settings: Settings, url: str) -> Clients:
     from nextup.adapters.control.clients import SqlClients
 

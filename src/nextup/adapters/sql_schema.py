@@ -174,6 +174,8 @@ def schemas(settings: Settings, prefix: str) -> Iterator[Schema]:
         url = str(getattr(settings, "control_url" if shared else f"{part}_url"))
         if urlsplit(url).scheme.split("+")[0] not in {"sqlite", "postgresql"}:
             continue
+        if part == "catalog" and settings.shared_tables.catalog:
+            continue  # other programs' tables are not ours to change
         prefixes = {"" if shared else prefix}
         if not prefix and not shared:
             with closing(_open(settings, url, prefix)) as database:

@@ -30,15 +30,21 @@ class SqlTrial:
             MetaData(),
             Column(COLUMN, String(32), primary_key=True),
         )
-        name = f"doctor {secrets.token_hex(8)}"
-        mine = table.c[COLUMN] == name
-        with self._database.begin() as connection:
-            connection.execute(insert(table), {COLUMN: name})
-            found = connection.execute(select(table).where(mine)).all()
-            removed = connection.execute(delete(table).where(mine)).rowcount
-            if (len(found), removed) != (1, 1):
-                raise CorruptData(f"{self._database.url} does not give back what it was given.")
-            if self._database.is_sqlite:
-                return Trial(f"SQLite {sqlite3.sqlite_version}")
-            version, clock = connection.execute(text(_SERVER)).one()
-        return Trial(f"PostgreSQL {version.partition(' ')[0]}", clock)
+        return row_trial(self._database, table.c[COLUMN])
+
+
+def row_trial(database: Database, column: Column[str]) -> Trial:
+    """A row of the column's table, in which no other must be given."""
+    table = column.table
+    name = f"doctor {secrets.token_hex(8)}"
+    mine = column == name
+    with database.begin() as connection:
+        connection.execute(insert(table), {column.name: name})
+        found = connection.execute(select(column).where(mine)).all()
+        removed = connection.execute(delete(table).where(mine)).rowcount
+        if (len(found), removed) != (1, 1):
+            raise CorruptData(f"{database.url} does not give back what it was given.")
+        if database.is_sqlite:
+            return Trial(f"SQLite {sqlite3.sqlite_version}")
+        version, clock = connection.execute(text(_SERVER)).one()
+    return Trial(f"PostgreSQL {version.partition(' ')[0]}", clock)

@@ -21,7 +21,7 @@ from nextup.domain.events import (
     to_microseconds,
 )
 from nextup.domain.tables import EVENT_ID, ITEM_ID, OCCURRED_AT, TYPE, USER_ID, VALUE
-from nextup.services.contracts import INTEGER_ID, Checked
+from nextup.services.contracts import INTEGER_ID, INTEGERS, Checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,9 +92,8 @@ class FrameContract:
             & pl.when(pl.col(TYPE) == _RATING).then(rated).otherwise(pl.col(VALUE_TEXT).is_null())
             & moment.is_between(to_microseconds(self._contract.oldest), latest)
         )
-        if settings.id_type == "int":
-            for name in (USER_ID, ITEM_ID):
-                fits &= pl.col(name).str.contains(INTEGER_ID)
+        for name in INTEGERS[settings.id_type]:
+            fits &= pl.col(name).str.contains(INTEGER_ID)
         return fits.fill_null(value=False)
 
     def _with_known_items(self, good: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from nextup.settings import Contracts
 
 INTEGER_ID = r"^(0|-?[1-9][0-9]{0,17})$"  # canonical, and within 64 bits
+INTEGERS: Final = {"string": (), "int": (USER_ID, ITEM_ID), "int_users": (USER_ID,)}
+"""By `contracts.id_type`: whose ids must be integers."""
 _INTEGER = re.compile(INTEGER_ID)
 _TYPES = ", ".join(EventType)
 
@@ -189,11 +191,10 @@ class EventContract:
     def _beyond_schema(
         self, record: dict[str, Any], moment: datetime, now: datetime
     ) -> Broken | None:
-        if self.settings.id_type == "int":
-            for name in (USER_ID, ITEM_ID):
-                if not _INTEGER.match(record[name]):
-                    wrong = quoted(record[name])
-                    return Broken("id_not_integer", f"$.{name}: expected an integer, got {wrong}.")
+        for name in INTEGERS[self.settings.id_type]:
+            if not _INTEGER.match(record[name]):
+                wrong = quoted(record[name])
+                return Broken("id_not_integer", f"$.{name}: expected an integer, got {wrong}.")
         if moment > now + self.tolerance:
             seconds = self.settings.future_tolerance_seconds
             return Broken(

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from nextup.adapters.event_log.mirror import Mirror
+
 PARTITION: Final = "0"  # the only one: a single writer at a time keeps everybody's order
 GROUP_EVENTS: Final = 50_000  # of several appends in one transaction
 
@@ -76,16 +78,25 @@ class SqlEventLog(SqlBackup, SqlTrial):
     """An EventLog, with SupportsErasure, in SQLite or PostgreSQL.
 
     Takes the database over: closing the log closes it. `clock` gives `received_at`, which stays
-    where it was while the clock is behind it.
+    where it was while the clock is behind it. A `mirror` writes in the log's transactions.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], datetime] = _now,
+        mirror: Mirror | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._mirror = mirror
         self._tables = LogTables(database.table_name)
         self._metadata = self._tables.metadata
         Schema(database, "event_log").prepare(self._metadata)
         self._create_heads()
+        if mirror is not None:
+            mirror.make()
         insert = database.insert
         self._insert_events = database.driver_sql(
             insert(self._tables.events).on_conflict_do_nothing()
@@ -99,6 +110,8 @@ class SqlEventLog(SqlBackup, SqlTrial):
 
     def append(self, events: Sequence[Event]) -> list[Appended]:
         """As in the port; appends of several threads share transactions."""
+        if self._mirror is not None:
+            self._mirror.check(events)
         return self._group.submit(_Append(events)) if events else []
 
     def read(self, position: Position, limit: int) -> EventBatch:
@@ -166,6 +179,8 @@ class SqlEventLog(SqlBackup, SqlTrial):
             later = self._about(connection, user_id, seen)
             gone = self._delete(connection, self._tables.events, found[0] | later[0])
             gone += self._delete(connection, self._tables.rejected, found[1] | later[1])
+            if self._mirror is not None:
+                self._mirror.erase(connection, user_id)
         if gone:
             self._database.checkpoint()
         return gone
@@ -217,9 +232,12 @@ class SqlEventLog(SqlBackup, SqlTrial):
                 offsets: dict[str, int] = {}
             else:
                 offsets = _written(connection, table, table.c[t.EVENT_ID], start)
+                events = [event for event in events if event.event_id in offsets]
                 end = max(offsets.values(), default=start - 1) + 1
                 absent = [event_id for event_id in first if event_id not in offsets]
                 offsets |= _offsets_of(connection, table, absent)
+            if self._mirror is not None:
+                self._mirror.follow(connection, events)
             self._move_head(connection, EVENTS, end, received_at)
         if not offsets:
             return list(map(_receipt, zip(ids, repeat(PARTITION), range(start, end), repeat(_NEW))))
