@@ -135,6 +135,9 @@ class Spark(Section):
     packages: list[str] = []  # more jars, as Maven coordinates, which Spark fetches at each start
     python: str = ""  # the executors' interpreter; empty: the one that runs here
     driver_host: str = ""  # how executors reach this process; empty: Spark finds out
+    model_folder: str = (
+        ""  # of files_url, where MLlib's own models are kept, too: "model/{model_id}"
+    )
     event_log_folder: str = ""  # what Spark's history server reads; empty: nothing is written
     training_folder: str = ""  # what a training keeps meanwhile; empty: beside the lake's tables
     ui: bool = False  # Spark's own web pages, at port 4040

@@ -98,6 +98,14 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
+class Kept(NamedTuple):
+    """Where an engine keeps a model in its own form, beside giving it back."""
+
+    place: str  # a folder, as an URL
+    people: np.ndarray[Any, Any] | None = None  # int32, what each user is called there; None: as
+    # they are numbered
+
+
 class Factorization(NamedTuple):
     """What `SupportsFactorization` solves: touch t is (users[t], items[t]) and has values[t]."""
 
@@ -108,6 +116,7 @@ class Factorization(NamedTuple):
     iterations: int
     regularization: float  # L2 weight per touch of a row
     alpha: float | None  # what a value of 1 adds to a touch's confidence of 1; None: explicit
+    kept: Kept | None = None  # None: nowhere
 
 
 @runtime_checkable
@@ -242,3 +251,28 @@ class ReadsCsv(Protocol):
         null. Two columns more: `line` ascends with the rows, with gaps, and `row` is the row as
         text."""
         ...
+
+
+@runtime_checkable
+class ReadsCounts(Protocol):
+    """Reads files that say how often something was done, where they lie."""
+
+    def read_counts(
+        self, place: str, *, form: str, keys: Sequence[str], counted: Sequence[str]
+    ) -> nw.LazyFrame[Any]:
+        """The CSV or Parquet files in all folders of the folder `place`, an URL; one row for each
+        unit of the counted columns.
+
+        Its columns are `keys` as text, FOLDER (the name of the file's folder), COUNTED (which of
+        the columns) and NUMBER (from 1). A row of a file that does not fit (an empty key, a count
+        that is none or beyond MOST) is one row with a null in COUNTED.
+        """
+        ...
+
+    def fingerprint(self, frame: nw.LazyFrame[Any]) -> int:
+        """Equal for equal rows, in whatever order."""
+        ...
+
+
+FOLDER, COUNTED, NUMBER = "folder", "counted", "number"  # columns of `read_counts`
+MOST = 100_000  # of one thing in one row: more is a mistake, not a habit

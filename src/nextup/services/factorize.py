@@ -12,7 +12,7 @@ from nextup.ports.engine import Factorization, SupportsFactorization
 if TYPE_CHECKING:
     from nextup.algorithms.components import Component, Fitted, Progress
     from nextup.algorithms.interactions import Interactions
-    from nextup.ports.engine import Engine
+    from nextup.ports.engine import Engine, Kept
 
 
 def trainer(engine: Engine) -> tuple[str, ...]:
@@ -29,8 +29,10 @@ def fit_with(
     seed: int,
     warm_start: Fitted | None = None,
     progress: Progress | None = None,
+    kept: Kept | None = None,
 ) -> Fitted:
-    """Fit the component on the engine where both are able to, else in this process.
+    """Fit the component on the engine where both are able to, else in this process. Such an
+    engine keeps the model in its own form, too, where `kept` says so.
 
     An engine of its own begins at random and counts no epochs: a warm start is ignored, and
     progress is told at the beginning and at the end.
@@ -46,6 +48,7 @@ def fit_with(
         asked.iterations,
         asked.regularization,
         asked.alpha,
+        kept,
     )
     if progress is not None:
         progress(0, asked.iterations)

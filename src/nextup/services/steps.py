@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import narwhals as nw
+import numpy as np
 
 from nextup import __version__
 from nextup.domain.errors import Conflict, CorruptData, NotFound
 from nextup.domain.operations import ModelRecord
 from nextup.domain.tables import OCCURRED_AT, Table
 from nextup.domain.weighing import Weighing
+from nextup.ports.engine import Kept
+from nextup.ports.files import HasUrls
 from nextup.services import registry
 from nextup.services.artifacts import Artifact, load_artifact, save_artifact
 from nextup.services.collect import SOURCE
@@ -34,7 +37,7 @@ from nextup.services.train import POPULARITY, Recipe, fit_all, lineage
 from nextup.transforms.silver_to_gold import user_item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from nextup.ports.catalog import Catalog
     from nextup.ports.control import Control
@@ -127,6 +130,7 @@ def train(context: Context) -> Done:
         threads=context.settings.threads,
         engine=context.engine,
         report=context.report,
+        kept=_kept(context, model_id, people.user_ids),
     )
     order = fit_ranker(
         context.engine,
@@ -275,6 +279,19 @@ def _model_id(context: Context, recipe: Recipe) -> str:
     ]
     digest = hashlib.sha256(msgspec.json.encode(inputs, order="sorted")).hexdigest()[:8]
     return f"{context.day.isoformat()}-{digest}"
+
+
+def _kept(context: Context, model_id: str, user_ids: Sequence[str]) -> Kept | None:
+    """Where the engine keeps the model in its own form; None where nobody asked for it. People
+    whose ids are numbers keep them there."""
+    folder = context.settings.spark.model_folder
+    if not folder or not isinstance(context.files, HasUrls):
+        return None
+    place = context.files.url_of(folder.replace("{model_id}", model_id))
+    try:
+        return Kept(place, np.array([int(user_id) for user_id in user_ids], np.int32))
+    except (ValueError, OverflowError):
+        return Kept(place)
 
 
 def _is_trained(context: Context, model_id: str) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nextup.algorithms.components import Component, Fitted
     from nextup.algorithms.interactions import Interactions
-    from nextup.ports.engine import Engine
+    from nextup.ports.engine import Engine, Kept
     from nextup.services.dataset import ItemFacts
     from nextup.settings import Settings
 
@@ -81,10 +81,12 @@ def fit_all(
     engine: Engine | None = None,
     warm_start: Mapping[str, Fitted] | None = None,
     report: Report | None = None,
+    kept: Kept | None = None,
 ) -> dict[str, Fitted]:
     """Fit every component of the recipe on the same people and items.
 
-    Those that the engine is able to train are trained there. Raises Conflict where there is
+    Those that the engine is able to train are trained there, and kept in a folder of their name
+    where `kept` says so. Raises Conflict where there is
     nothing to learn from.
     """
     if not len(interactions):
@@ -98,6 +100,7 @@ def fit_all(
             seed=seed,
             warm_start=(warm_start or {}).get(name),
             progress=_progress(report, name),
+            kept=kept and kept._replace(place=f"{kept.place}/{name}"),
         )
     return fitted
 

@@ -38,10 +38,16 @@ class SparkFactorization(SparkCore):
         An executor that is lost takes shuffle files with it; Spark makes them again from the last
         checkpoint. One training at a time in this process: the others wait.
         """
-        columns = [problem.users, problem.items, problem.values.astype(np.float32)]
+        kept = problem.kept
+        users = problem.users
+        if kept is not None and kept.people is not None:
+            users = kept.people[users]
+        columns = [users, problem.items, problem.values.astype(np.float32)]
         with _alone, self._explained(), self._training_folder():
             touches = self._session.createDataFrame(pa.table(columns, [_USER, _ITEM, _VALUE]))
             fitted = _als(problem, seed).fit(touches)
+            if kept is not None:
+                fitted.write().overwrite().save(kept.place)
             return _vectors(fitted.itemFactors.toArrow(), problem.factors)
 
     @contextmanager
