@@ -106,6 +106,7 @@ class Recommend(Section):
     )
     served_hours: PositiveFloat = 48.0  # how long a served list can be continued and replayed
     num_recommendations: PositiveInt = 10  # places of a list in a recipe's own routes
+    attributes: list[str] = []  # of an item, which a place of a list shows, too
     cache_seconds: NonNegativeFloat = (
         5.0  # an answer is given again while nothing changed; 0: never
     )

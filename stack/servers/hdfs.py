@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+NAMENODE = "NEXTUP_STACK_NAMENODE_URL"
 HDFS = "org.apache.hadoop.hdfs.server"
 WEB_APP = '<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee"></web-app>\n'
 # what Hadoop's own start scripts pass, in a tenth of their memory
@@ -90,6 +91,11 @@ class Hdfs(Server):
     def url(self) -> str:
         """The root folder."""
         return f"hdfs://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """See `Server.environment`: where its own pages are."""
+        return {NAMENODE: self.web}
 
     @property
     def web(self) -> str:

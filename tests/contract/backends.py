@@ -164,7 +164,8 @@ class Place:
             "import sys\n"
             "from pathlib import Path\n"
             "from tests.contract.backends import Place\n"
-            f"place = Place({self.url!r}, Path({str(self.home)!r}), {self.tenant!r}, {self.more!r})\n"
+            f"place = Place({self.url!r}, Path({str(self.home)!r}), {self.tenant!r})\n"
+            f"place.more = {self.more!r}\n"
         )
         return Child(
             [sys.executable, "-c", opening + program, *arguments],

@@ -87,9 +87,7 @@ def test_the_tables_are_real(place: Place, books: Catalog) -> None:
             for table in ("Book", "Interaction")
             for key in found.get_foreign_keys(f"{mine}{table}")
         }
-        indexed = [
-            index["column_names"][0] for index in found.get_indexes(f"{mine}Interaction")
-        ]
+        indexed = [index["column_names"][0] for index in found.get_indexes(f"{mine}Interaction")]
         unique = found.get_unique_constraints(f"{mine}Book")
     database.close()
     assert columns == {

@@ -7,7 +7,7 @@ they are there: they may be older than Nextup, and have more columns than it kno
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     CheckConstraint,
@@ -105,7 +105,7 @@ class Shared:
     def _is_there(found: Inspector, table: Table) -> bool:
         return found.has_table(table.name, schema=table.schema)
 
-    def _table(self, name: str, *columns: Column[object]) -> Table:
+    def _table(self, name: str, *columns: Column[Any]) -> Table:
         """`schema.table` names a schema; a tenant's prefix begins the table's own name."""
         schema, _, own = name.rpartition(".")
         return Table(self._database.table_name(own), self.metadata, *columns, schema=schema or None)
@@ -130,5 +130,5 @@ def _key(name: str) -> Column[int]:
     return Column(name, Number, Identity(), primary_key=True)
 
 
-def _reference(name: str, key: Column[object], *, index: bool) -> Column[int]:
+def _reference(name: str, key: Column[Any], *, index: bool) -> Column[int]:
     return Column(name, Number, ForeignKey(key), nullable=False, index=index)

@@ -77,3 +77,12 @@ class SupportsBrowsing(Protocol):
         among those that come; whether others are is the backend's choice, and the caller's to
         check. An empty answer: nothing is left."""
         ...
+
+
+@runtime_checkable
+class ChecksItems(Protocol):
+    """Cannot hold everything. One without it holds any item that JSON can say."""
+
+    def check_item(self, item: Item) -> None:
+        """Raises InvalidInput for an item that `put_items` would refuse."""
+        ...

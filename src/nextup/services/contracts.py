@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from nextup.domain.errors import ConfigurationError
+from nextup.domain.errors import ConfigurationError, InvalidInput
 from nextup.domain.events import Event, EventType, Rejected
 from nextup.domain.items import Item
 from nextup.domain.tables import (
@@ -44,7 +44,7 @@ from nextup.services.event_ids import EventIds
 from nextup.services.event_schemas import Broken, EventShape, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from nextup.settings import Contracts
 
@@ -205,6 +205,16 @@ class EventContract:
             day = self.settings.oldest_event
             return Broken("too_old", f"$.{OCCURRED_AT}: {moment.isoformat()} is before {day}.")
         return None
+
+
+def require_integers(named: Mapping[str, Any], contracts: Contracts) -> None:
+    """Raises InvalidInput for an id, by the name of its field, that the settings want to be an
+    integer and that is none; other fields are not looked at."""
+    for name in INTEGERS[contracts.id_type]:
+        if name in named and not _INTEGER.match(str(named[name])):
+            raise InvalidInput(
+                f"The {name} {quoted(named[name])} is not an integer.", cure="Ids are numbers here."
+            )
 
 
 def oldest_moment(contracts: Contracts) -> datetime:

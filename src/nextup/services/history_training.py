@@ -53,9 +53,7 @@ def load_history(engine: Engine, files: Files, settings: Settings) -> dict[str, 
         )
     keys = (history.user_name, history.item_name)
     place = files.url_of(history.dataset)
-    counts = engine.read_counts(
-        place, form=history.format, keys=keys, counted=history.actions
-    )
+    counts = engine.read_counts(place, form=history.format, keys=keys, counted=history.actions)
     units = engine.held(counts.filter(nw.col(FOLDER).is_in(list(days))))
     broken = units.filter(nw.col(COUNTED).is_null())
     found = {"days": len(days), "broken_lines": _rows(engine, broken)}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nextup.domain.errors import InvalidInput
 from nextup.services.downloads import download
-from nextup.services.importers import goodbooks, movielens, table
+from nextup.services.importers import goodbooks, items, movielens, table
 from nextup.services.importers.loading import Destination, Origin, nothing_to_tell
 from nextup.services.importers.report import IngestReport
 from nextup.services.importers.sources import Source
@@ -33,6 +33,7 @@ __all__ = [
     "Kaggle",
     "TableOptions",
     "ingest_goodbooks",
+    "ingest_items",
     "ingest_movielens",
     "ingest_table",
 ]
@@ -107,3 +108,15 @@ def ingest_table(
 ) -> IngestReport:
     """Import a table in CSV, JSON lines or Parquet, its columns mapped by the options."""
     return table.ingest(Source(path), into, options, progress=progress)
+
+
+def ingest_items(
+    path: Path,
+    into: Destination,
+    *,
+    mapping: Mapping[str, str],
+    kind: str,
+    progress: Progress = nothing_to_tell,
+) -> IngestReport:
+    """Import a table of items alone, its columns mapped as they are called here."""
+    return items.ingest(Source(path), into, mapping=mapping, kind=kind, progress=progress)

@@ -92,10 +92,17 @@ def publish(
         lists = ListsInBlocks(engine, frame, reopen)
     else:
         lists = _ListsInMemory(engine, frame, report)
+    first = engine.arrays(frame.select(t.MODEL_ID).head(1))[t.MODEL_ID]
+    return put_in_service(lists, str(first[0]) if len(first) else "", store, control)
+
+
+def put_in_service(
+    lists: Lists, model_id: str, store: RecommendationStore, control: Control
+) -> Published:
+    """The same for lists from anywhere, which the model made."""
     people, entries, digest = lists.measured()
     if not people:
         raise Conflict("There are no lists to publish.", cure="`nextup pipeline run` makes them.")
-    model_id = str(engine.arrays(frame.select(t.MODEL_ID).head(1))[t.MODEL_ID][0])
     published = Published(f"{model_id}-{digest}", people, entries)
     generation = published.generation
     if store.current() == generation and store.count(generation) == people:

@@ -213,13 +213,7 @@ def publish(context: Context) -> Done:
 
 def release(context: Context, make: MakesLists = make_lists) -> Done:
     """Put the model in service if the gate let it, with the lists that `make` makes of it."""
-    recipe = Recipe.from_settings(context.settings)
-    record = _registered(context, _model_id(context, recipe))
-    remark = ""
-    if not record.passed:
-        remark = f"{record.verdict or 'not evaluated'}; "
-        record = _fallback(context, record)
-        remark += f"{record.model_id} stays in service"
+    record, remark = model_to_serve(context)
     artifact = load_artifact(context.files, record.model_id)
     made = make(context.engine, artifact, context.settings)
     published = publish_lists(
@@ -240,6 +234,21 @@ def maintain(context: Context) -> Done:
     """Merge the lake's small files, and remove versions that nobody may read any more."""
     upkeep = maintain_lake(context.lake, keep_days=context.settings.lake.keep_days)
     return Done({"files_fewer": upkeep.files_merged})
+
+
+def model_of_day(context: Context) -> ModelRecord:
+    """The model that `train` made of this day and data. Raises Conflict where it did not."""
+    return _registered(context, _model_id(context, Recipe.from_settings(context.settings)))
+
+
+def model_to_serve(context: Context) -> tuple[ModelRecord, str]:
+    """The day's model where the gate let it pass, else what stays in service, and why."""
+    record = model_of_day(context)
+    if record.passed:
+        return record, ""
+    instead = _fallback(context, record)
+    why = record.verdict or "not evaluated"
+    return instead, f"{why}; {instead.model_id} stays in service"
 
 
 def _joined(*remarks: str) -> str:

@@ -24,7 +24,7 @@ from nextup.domain.items import Item, Person
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import Connection, Select
 
     from nextup.ports.trial import Trial
     from nextup.settings_history import History, SharedTables
@@ -58,9 +58,7 @@ class SharedCatalog(SqlBackup):
             EMAIL: shared.users.c[names.email_column],
             USERNAME: shared.users.c[names.username_column],
         }
-        joined = shared.items.outerjoin(
-            shared.categories, self._category_of == self._category_key
-        )
+        joined = shared.items.outerjoin(shared.categories, self._category_of == self._category_key)
         self._all = select(self._key, self._title, self._category, self._rating).select_from(joined)
         insert = database.insert(shared.items).values(
             {column.name: bindparam(f"new_{column.name}") for column in self._written}
@@ -85,6 +83,10 @@ class SharedCatalog(SqlBackup):
                 connection.execute(self._put_item, rows)
                 ids.update(facts)
         return len(ids)
+
+    def check_item(self, item: Item) -> None:
+        """As in the port."""
+        self._facts_of(item)
 
     def item(self, item_id: str) -> Item | None:
         """As in the port; None for an unknown id."""
@@ -153,9 +155,7 @@ class SharedCatalog(SqlBackup):
 
     def put_person(self, person: Person) -> None:
         """Insert or replace. Raises InvalidInput for attributes without a column."""
-        facts = {
-            column.name: person.attributes.get(name) for name, column in self._facts.items()
-        }
+        facts = {column.name: person.attributes.get(name) for name, column in self._facts.items()}
         odd = sorted(set(person.attributes) - set(self._facts))
         if odd or not all(isinstance(fact, str | None) for fact in facts.values()):
             raise InvalidInput(
@@ -251,7 +251,7 @@ class SharedCatalog(SqlBackup):
             )
         return item.title, category, _number(rating, item.item_id)
 
-    def _item(self, row: Row[Any]) -> Item:
+    def _item(self, row: Sequence[Any]) -> Item:
         item_id, title, category, rating = row
         facts = {ISBN: item_id, CATEGORY: category, RATING: rating}
         return Item(
@@ -262,7 +262,7 @@ class SharedCatalog(SqlBackup):
             attributes={name: fact for name, fact in facts.items() if fact is not None},
         )
 
-    def _page(self, query: Select[Any]) -> Sequence[Row[Any]]:
+    def _page(self, query: Select[Any]) -> Sequence[Sequence[Any]]:
         with self._database.connect() as connection:
             return connection.execute(query).all()
 

@@ -18,6 +18,7 @@ from nextup.entrypoints.api.bodies import Id, Word
 from nextup.entrypoints.api.metrics import Metrics
 from nextup.entrypoints.api.paths import whole
 from nextup.entrypoints.api.problems import PROBLEM_EXAMPLES, PROBLEMS
+from nextup.services.contracts import require_integers
 from nextup.services.serving import Serving
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ async def serving_of(request: Request) -> Serving:
     found = tenants.at_hand(caller, needed)
     if found is None:  # its platform is opened and its model loaded
         found = await run_sync(tenants.serving, caller, needed)
+    require_integers(request.path_params, found.settings.contracts)
     return found
 
 

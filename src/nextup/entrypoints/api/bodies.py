@@ -119,6 +119,11 @@ class Place(BaseModel):
     kind: str = ""
     year: int | None = None
     genres: tuple[str, ...] = ()
+    attributes: dict[str, Any] = Field(
+        {},
+        description="Those of the item that the settings name; absent where they name none.",
+        exclude_if=lambda found: not found,
+    )
     source: str = Field(description="The source that contributed most.")
     sources: dict[str, float] = Field(
         description="Each source's part of the score; `reranker` is what a learned order added "

@@ -13,7 +13,7 @@ import msgspec
 from nextup.domain.items import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nextup.domain.recommendations import Because, Recommendation
     from nextup.services.recommending.request import Page
@@ -22,8 +22,8 @@ _encode = msgspec.json.Encoder().encode
 _UNKNOWN = Item("")  # for what the catalogue does not hold, or cannot say
 
 
-def encoded(found: Page, path: str, limit: int) -> bytes:
-    """The page; `next` leads on along `path`."""
+def encoded(found: Page, path: str, limit: int, attributes: Sequence[str] = ()) -> bytes:
+    """The page; `next` leads on along `path`. Places show these attributes of their items."""
     served = found.served
     link = f"{path}?{urlencode({'page': found.next, 'limit': limit})}" if found.next else None
     return _encode(
@@ -34,7 +34,7 @@ def encoded(found: Page, path: str, limit: int) -> bytes:
             "served_at": served.served_at,
             "token": served.token or None,
             "items": [
-                _place(rank, place, found.details)
+                _place(rank, place, found.details, attributes)
                 for rank, place in zip(found.ranks, found.places, strict=True)
             ],
             "rules": served.rules,
@@ -45,9 +45,17 @@ def encoded(found: Page, path: str, limit: int) -> bytes:
     )
 
 
-def _place(rank: int, place: Recommendation, details: Mapping[str, Item]) -> dict[str, Any]:
+def shown(item: Item, attributes: Sequence[str]) -> dict[str, Any]:
+    """Those of the attributes that the item has."""
+    return {name: item.attributes[name] for name in attributes if name in item.attributes}
+
+
+def _place(
+    rank: int, place: Recommendation, details: Mapping[str, Item], attributes: Sequence[str]
+) -> dict[str, Any]:
     item = details.get(place.item_id, _UNKNOWN)
     known = item is not _UNKNOWN
+    more = shown(item, attributes) if attributes else {}
     return {
         "rank": rank,
         "item_id": place.item_id,
@@ -60,6 +68,7 @@ def _place(rank: int, place: Recommendation, details: Mapping[str, Item]) -> dic
         "sources": place.sources,
         "because": [_reason(reason, details) for reason in place.because],
         "rules": place.rules,
+        **({"attributes": more} if more else {}),
     }
 
 

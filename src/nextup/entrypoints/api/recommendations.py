@@ -21,7 +21,7 @@ from nextup.entrypoints.api.bodies import (
     Recommendations,
     Word,
 )
-from nextup.entrypoints.api.encoding import encoded
+from nextup.entrypoints.api.encoding import encoded, shown
 from nextup.entrypoints.api.keeping import response_of
 from nextup.entrypoints.api.problems import problems
 from nextup.services.recommending.kept_answers import Made
@@ -60,10 +60,11 @@ def get_recommendations(
     """The first page ranks a whole list and keeps it; `next` continues that very list, without
     repeats and gaps, whatever happens meanwhile. `level` says who answered."""
     path = f"/v1/users/{quote(user_id, safe='')}/recommendations"
+    wanted = services.settings.recommend.attributes
     if page is not None:
         found = services.recommender.next_page(page, limit=limit, user_id=user_id)
         metrics.served.labels(found.served.level.value).inc()
-        return Response(encoded(found, path, limit), media_type="application/json")
+        return Response(encoded(found, path, limit, wanted), media_type="application/json")
     wish = Request(
         user_id,
         limit,
@@ -79,7 +80,7 @@ def get_recommendations(
     def make() -> Made:
         made = services.recommender.recommend(wish)
         whole = bool(made.served.token) and not made.missing
-        return Made(encoded(made, path, limit), made.served.level.value, whole)
+        return Made(encoded(made, path, limit, wanted), made.served.level.value, whole)
 
     given = services.kept.give(user_id, f"GET {path}?{request.url.query}", make)
     metrics.served.labels(given.level).inc()
@@ -115,7 +116,8 @@ def post_recommendations(
             )
         )
     metrics.served.labels(found.served.level.value).inc()
-    return answer(found, "/v1/recommendations", body.limit)
+    wanted = services.settings.recommend.attributes
+    return answer(found, "/v1/recommendations", body.limit, wanted)
 
 
 @router.get(
@@ -133,7 +135,7 @@ def get_next_recommendations(
     """Where the `next` of `POST /v1/recommendations` leads."""
     found = services.recommender.next_page(page, limit=limit)
     metrics.served.labels(found.served.level.value).inc()
-    return answer(found, "/v1/recommendations", limit)
+    return answer(found, "/v1/recommendations", limit, services.settings.recommend.attributes)
 
 
 @router.get(
@@ -146,10 +148,10 @@ def get_served(
     services: Services, token: Annotated[str, Path(min_length=1, max_length=200)]
 ) -> Recommendations:
     """The whole list as it was ranked, with the reasons of then."""
-    return answer(services.recommender.replay(token), "", 0)
+    return answer(services.recommender.replay(token), "", 0, services.settings.recommend.attributes)
 
 
-def answer(found: Page, path: str, limit: int) -> Recommendations:
+def answer(found: Page, path: str, limit: int, attributes: Sequence[str] = ()) -> Recommendations:
     """A page as the API shows it; `next` leads on along `path`."""
     served = found.served
     link = f"{path}?{urlencode({'page': found.next, 'limit': limit})}" if found.next else None
@@ -160,7 +162,7 @@ def answer(found: Page, path: str, limit: int) -> Recommendations:
         served_at=served.served_at,
         token=served.token or None,
         items=[
-            place_of(rank, place, found.details)
+            place_of(rank, place, found.details, attributes)
             for rank, place in zip(found.ranks, found.places, strict=True)
         ],
         rules=served.rules,
@@ -170,7 +172,12 @@ def answer(found: Page, path: str, limit: int) -> Recommendations:
     )
 
 
-def place_of(rank: int, place: Recommendation, details: Mapping[str, Item]) -> Place:
+def place_of(
+    rank: int,
+    place: Recommendation,
+    details: Mapping[str, Item],
+    attributes: Sequence[str] = (),
+) -> Place:
     """A place of a list, with what the catalogue says about it."""
     item = details.get(place.item_id)
     return Place(
@@ -181,6 +188,7 @@ def place_of(rank: int, place: Recommendation, details: Mapping[str, Item]) -> P
         kind=item.kind if item else "",
         year=item.year if item else None,
         genres=item.genres if item else (),
+        attributes=shown(item, attributes) if item else {},
         source=place.source,
         sources=dict(place.sources),
         because=[

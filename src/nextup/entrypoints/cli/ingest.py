@@ -1,4 +1,4 @@
-"""`nextup ingest sample|movielens|goodbooks|table`."""
+"""`nextup ingest sample|movielens|goodbooks|table|items`."""
 
 from __future__ import annotations
 
@@ -146,6 +146,31 @@ def table(
         done = ingest_table(
             path, into, options, progress=lambda done, total: report("events", done, total)
         )
+    _show(out, done)
+
+
+@app.command()
+def items(
+    path: Annotated[Path, typer.Argument(help="A CSV, JSON lines or Parquet file, or a zip.")],
+    mapping: Annotated[
+        list[str],
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="Which column is the item's id (item), title, year, genres, makers or keywords, "
+            "or an attribute of any name. Repeat it; others are left out. None: as in the lake.",
+        ),
+    ] = [],  # noqa: B006 - typer's way
+    kind: Annotated[str, typer.Option(help="The kind of the items.")] = "item",
+    home: Home = HERE,
+    as_json: Json = False,
+) -> None:
+    """Anybody's own table of items, without events."""
+    from nextup.services.ingest import ingest_items
+
+    out = Output(as_json=as_json)
+    with destination(home) as (_, into):
+        done = ingest_items(path, into, mapping=_pairs(mapping), kind=kind)
     _show(out, done)
 
 

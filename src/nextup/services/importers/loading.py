@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
+from nextup.domain.errors import InvalidInput
 from nextup.domain.tables import EVENT_ID
+from nextup.ports.catalog import ChecksItems
 from nextup.services.contract_frames import RAW_COLUMNS, FrameContract
 from nextup.services.contracts import EventContract
 from nextup.services.event_schemas import Broken, quoted
@@ -129,7 +131,8 @@ class Loading:
         self._progress(0, self._total)
 
     def items(self, facts: FileFacts, rows: Iterable[Rows], shape: ItemShape) -> None:
-        """Put the file's items into the catalogue, in one transaction."""
+        """Put the file's items into the catalogue, in one transaction; those that it cannot hold
+        are rejected."""
         rejected: list[Rejected] = []
         count = 0
 
@@ -140,11 +143,13 @@ class Loading:
                 cells_of_rows = chunk.columns.iter_rows(named=True)
                 for line, cells in zip(chunk.lines, cells_of_rows, strict=True):
                     item = shape(cells)
-                    if _GOOD_ID.fullmatch(item.item_id):
+                    broken = self._broken(item)
+                    if broken is None:
                         count += 1
                         yield item
                     else:
-                        rejected.append(self._bad_item(cells, item, self._where(facts, line)))
+                        where = self._where(facts, line)
+                        rejected.append(self._contract.reject(cells, broken, where))
 
         distinct = self._into.catalog.put_items(good())
         report = self.report
@@ -213,9 +218,16 @@ class Loading:
             for one in damaged
         ]
 
-    def _bad_item(self, cells: Mapping[str, str], item: Item, where: str) -> Rejected:
-        broken = Broken("bad_item", f"{quoted(item.item_id)} cannot be an item's id.")
-        return self._contract.reject(cells, broken, where)
+    def _broken(self, item: Item) -> Broken | None:
+        if not _GOOD_ID.fullmatch(item.item_id):
+            return Broken("bad_item", f"{quoted(item.item_id)} cannot be an item's id.")
+        catalog = self._into.catalog
+        if isinstance(catalog, ChecksItems):
+            try:
+                catalog.check_item(item)
+            except InvalidInput as error:
+                return Broken("bad_item", error.message)
+        return None
 
     def _where(self, facts: FileFacts, line: int) -> str:
         return f"{self.report.dataset}-{facts.digest}/{facts.name}:{line}"

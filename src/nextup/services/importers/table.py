@@ -94,7 +94,7 @@ def ingest(
     decided; else quarantine where there is an item file, or the catalogue has items of the kind
     already; else (nothing could be known yet) the items are made. The report says which.
     """
-    name = _only_file(source)
+    name = only_file(source)
     form = table_format(name, options.format)
     dataset = slug(options.dataset or source.path.stem)
     loading = Loading(
@@ -177,7 +177,8 @@ def _constant_type(mapping: Mapping[str, str], columns: pl.DataFrame) -> str | N
     return wanted if wanted not in columns.columns and wanted in _TYPES else None
 
 
-def _only_file(source: Source) -> str:
+def only_file(source: Source) -> str:
+    """The file's name. Raises InvalidInput for a folder or an archive with several."""
     names = source.names()
     if len(names) != 1:
         raise InvalidInput(
@@ -230,7 +231,7 @@ def _policy(
 def _load_items(loading: Loading, options: TableOptions) -> None:
     assert options.items is not None
     source = Source(options.items)
-    name = _only_file(source)
+    name = only_file(source)
     form = table_format(name)
     first = next(read_table(source, name, form, options.dialect))
     if first.columns.columns and not set(_ITEM_COLUMNS) & set(first.columns.columns):
