@@ -30,7 +30,8 @@ class Hdfs(Server):
     HTTP server: WebHDFS, `/jmx`, and `/prom` for Prometheus."""
 
     name: ClassVar[str] = "hdfs"
-    data_nodes: ClassVar[int] = 1
+    data_nodes: int = 1
+    recheck_milliseconds: int = 300_000  # a DataNode is dead after twice this and 10 s of silence
 
     @classmethod
     def install(cls) -> None:
@@ -129,6 +130,8 @@ class Hdfs(Server):
             "dfs.namenode.fs-limits.min-block-size": "4096",
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             "dfs.permissions.enabled": "false",
+            "dfs.heartbeat.interval": "1",
+            "dfs.namenode.heartbeat.recheck-interval": str(self.recheck_milliseconds),
             "dfs.replication": str(min(self.data_nodes, 3)),
         }
         _write(self._configuration() / "hdfs-site.xml", settings)
