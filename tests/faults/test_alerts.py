@@ -269,7 +269,7 @@ def test_each_fault_has_its_alert_told_and_no_other(built_folder: Path, tmp_path
         start = stack.enter_context(own_servers())
         settings = "[server]\nmax_in_flight = 8\n"
         watch, nextup, redis = stack.enter_context(
-            watched_platform(built_folder, folder, start, settings)
+            watched_platform(built_folder, folder, start, settings, room=fill is not None)
         )
         platform = stack.enter_context(open_platform(load_settings(nextup.home)))
         rows = platform.event_log.read(START, 2000).rows
@@ -309,7 +309,7 @@ def test_what_happens_to_hdfs_is_told() -> None:
 
     with own_servers() as start:
         hdfs: Any = start("hdfs", before=two_nodes)
-        watch = watching(start)
+        watch = watching(start, room=False)
         watch.targets([Target("hdfs", hdfs.web.removeprefix("http://"), "/prom")])
         with Client(hdfs.url).create("/file") as file:
             file.write(b"something")
