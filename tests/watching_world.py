@@ -229,7 +229,9 @@ def watched_platform(
         exporter: Any = start(
             "redis_exporter", before=lambda one: setattr(one, "watched", redis.url)
         )
-        watch.targets([*nextup.targets(), Target("redis", f"127.0.0.1:{exporter.port}")])
+        targets = [*nextup.targets(), Target("redis", f"127.0.0.1:{exporter.port}")]
+        watch.targets(targets)
+        until(lambda: len(watch.values("up == 1")) == len(targets))
         yield watch, nextup, redis
 
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from hdfs_native import Client
 from tests.faults.disks import small_disk
+from tests.faults.processes import ROUNDS
 from tests.servers import own_servers
 from tests.watching_world import Target, until, watched_platform, watching
 
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 
     from nextup.bootstrap import Platform
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(not ROUNDS, reason="it takes minutes: `make soak` runs it"),
+]
 
 DISK_MEGABYTES = 200
 LONG_AGO = timedelta(days=3)

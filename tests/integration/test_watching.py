@@ -9,10 +9,12 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 from stack.fetching import python_environment
 from stack.processes import free_port
+from tests.faults.processes import ROUNDS
 from tests.integration.test_rules import rules
 from tests.servers import own_servers
 from tests.watching_world import Target, Watch, traffic, until, watched_platform
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 
     from stack.server import Server
 
-pytestmark = pytest.mark.timeout(1200)  # a dozen servers start
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(not ROUNDS, reason="a dozen servers start: `make soak` runs it"),
+]
 
 GRAFANA: dict[str, Any] = runpy.run_path(
     str(Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards.py")
@@ -130,6 +136,9 @@ def _spark(start: Callable[..., Server]) -> list[Target]:
 
 def _mlflow(start: Callable[..., Server]) -> list[Target]:
     mlflow: Any = start("mlflow")
+    urlopen(
+        f"http://127.0.0.1:{mlflow.port}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    ).close()
     return [Target("mlflow", f"127.0.0.1:{mlflow.port}")]
 
 
