@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.integration.tables_world import same_tables, tables
+from tests.servers import Backend, reach
 from tests.spark_world import STARTING_SECONDS
 
 from nextup.bootstrap import open_platform
@@ -117,6 +118,31 @@ def past_the_door(platform: Platform) -> None:
     assert {name: counts[name] for name in ("read", "written", "duplicates", "quarantined")} == {
         "read": 8, "written": 3, "duplicates": 2, "quarantined": 3
     }  # fmt: skip
+
+
+def test_a_lake_on_hdfs(
+    request: pytest.FixtureRequest, spark: dict[str, Any], sample_folder: Path, tmp_path: Path
+) -> None:
+    """Executors read and write a lake on HDFS, and each engine goes on where the other stopped."""
+    place = f"{reach(request, Backend('hdfs')).url}/{tmp_path.name}"
+    folder = tmp_path / "sample"
+    shutil.copytree(sample_folder, folder)
+    on_hdfs = {"lake_url": place, **spark}
+    with (
+        open_platform(load_settings(folder)) as local,
+        open_platform(load_settings(folder, lake_url=place)) as here,
+        open_platform(load_settings(folder, **on_hdfs)) as there,
+    ):
+        tables(local)
+        tables(there)
+        assert same_tables(local.lake, there.lake)[Table.USER_ITEM] > 1000
+        more = [Event(f"more-{n}", "like", "ada", "book:dune-1965", NOW) for n in range(3)]
+        local.event_log.append(more)
+        for platform, engine in ((local, "local"), (here, "local"), (there, "spark")):
+            assert platform.engine.name == engine
+            tables(platform, day=NOW.date())
+        found = same_tables(local.lake, there.lake)
+    assert found[Table.EVENTS] == found[Table.INTERACTIONS] > len(more)
 
 
 def destination(platform: Platform, clock: Callable[[], datetime]) -> Destination:

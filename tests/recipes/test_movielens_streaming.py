@@ -35,6 +35,7 @@ PATIENCE_SECONDS = 600.0  # for what starts two JVMs on a busy machine; never a 
 SIX = ("input", "models/als", "logs", "processed", "errors", "tmps")
 TOPIC, EVENTS, REJECTED = "movielens_ratings", "movielens_events", "movielens_events_rejected"
 ROLE = "movielens_streaming"  # of PostgreSQL: this test's own, and its database
+LAKE = "movielens-lake"  # other tests have theirs in /lake, on the same server
 FIRST, SECOND, LATER = range(1, 81), range(81, 121), range(201, 207)
 NEWCOMER, GRUMPY = 203, 300
 
@@ -145,7 +146,7 @@ class Servers:
         from hdfs_native import Client
 
         client = Client(self.hdfs_url)
-        for name in {*(folder.partition("/")[0] for folder in SIX), "lake"}:
+        for name in {*(folder.partition("/")[0] for folder in SIX), LAKE}:
             client.delete(f"/{name}", recursive=True)
         self.cql("DROP KEYSPACE IF EXISTS reco")
         admin = AdminClient({"bootstrap.servers": self.kafka})
@@ -191,6 +192,7 @@ def folder(servers: Servers, tmp_path: Path) -> Path:
     spark = "".join(f"{key} = {json.dumps(value)}\n" for key, value in SMALL.items())
     text = (folder / "nextup.toml").read_text()
     for written, here in {
+        "hdfs://localhost:9000/lake": f"hdfs://localhost:9000/{LAKE}",
         "hdfs://localhost:9000": servers.hdfs_url,
         "kafka://localhost:9092": f"kafka://{servers.kafka}",
         "cassandra://localhost:9042": cassandra,
