@@ -39,6 +39,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.nextup = client
         yield
     app.state.producer.flush(30)
+    del app.state.producer  # ends its connections
 
 
 app = FastAPI(title="An application", lifespan=lifespan)
