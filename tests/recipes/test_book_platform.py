@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -24,12 +27,14 @@ from tests.recipes.book_world import (
 )
 from tests.spark_world import STARTING_SECONDS
 
+from nextup.domain.errors import NextupError
 from nextup.domain.operations import Outcome
 from nextup.entrypoints.airflow.plans import plans_of
 from nextup.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
 
     import httpx
 
@@ -233,3 +238,90 @@ def test_the_next_page(first: BookWorld) -> None:
     for place in found:
         told = place["attributes"]
         assert (place["title"], told.get("category"), told["rating"]) == facts[told["isbn"]]
+
+
+def test_a_day_again_changes_nothing(first: BookWorld) -> None:
+    """The same bytes, the same model, the same lists."""
+    before = (current(first), lists(first), first.contents("raw/interactions/DataSet/2026-03-28"))
+    again = first.run(FIRST)
+    assert {step.step: step.counts for step in again.steps}["train"]["trained"] == 0
+    after = (current(first), lists(first), first.contents("raw/interactions/DataSet/2026-03-28"))
+    assert after == before
+    assert first.ls("raw/interactions/DataSet") == ["2026-03-28"]
+
+
+def test_a_second_day_killed_and_done_again(first: BookWorld) -> None:
+    """A killed run leaves the old lists in service, and the next one, on top of a damaged file,
+    finishes; the first day stays as it is."""
+    old, before = current(first), lists(first)
+    old_day = first.contents("raw/interactions/DataSet/2026-03-28")
+    words = ("pipeline", "run", GENERATE, "--date", str(SECOND))
+    with first.command(sys.executable, "-m", "nextup", *words) as running:
+        while running.poll() is None and "2026-03-29" not in first.ls("raw/interactions/DataSet"):
+            time.sleep(0.2)
+        running.send_signal(signal.SIGKILL)
+        said = running.stdout.read() if running.stdout else ""
+    assert running.returncode == -signal.SIGKILL, said
+    assert (current(first), lists(first)) == (old, before)
+
+    first.put(
+        "raw/interactions/DataSet/2026-03-27/part-00000.csv", b"no\xff table\n7,,1,1\n7,x,-1,0\n"
+    )
+    done = first.run(SECOND)
+    steps = {step.step: step for step in done.steps}
+    assert list(steps) == STEPS
+    assert steps["train"].counts["broken_lines"] == 2
+    assert "2 lines" in steps["train"].message
+    assert first.contents("raw/interactions/DataSet/2026-03-28") == old_day
+    second = day_of(first.contents("raw/interactions/DataSet/2026-03-29"))
+    assert second == counted([*acts(SECOND), EDGES[3]])
+    run = current(first)
+    assert run.startswith("2026-03-29-")
+    assert set(first.ls("recommendations")) == {"_CURRENT", old, run}
+    assert ranked(files_of(first, run)) == lists(first) != before
+    with first.platform() as platform:
+        assert platform.control.current_model() == run
+        interrupted = [
+            one for one in platform.control.runs(9) if one.outcome.value == "interrupted"
+        ]
+    assert [one.date for one in interrupted] == [str(SECOND)]
+
+
+def test_what_cannot_be_reached_changes_nothing(first: BookWorld, monkeypatch) -> None:
+    """A database that is away fails the day with what to do, and the lists stay."""
+    before = (current(first), lists(first))
+    monkeypatch.setenv("NEXTUP_HISTORY__URL", "postgresql://nobody:secret@127.0.0.1:1/none")
+    with pytest.raises(NextupError) as caught:
+        first.run(SECOND)
+    assert "secret" not in str(caught.value)
+    monkeypatch.delenv("NEXTUP_HISTORY__URL")
+    assert (current(first), lists(first)) == before
+
+
+def test_a_night_of_hdfs(first: BookWorld, monkeypatch) -> None:
+    """Old days go where the history has them; a balancer runs only where blocks are uneven; what
+    the NameNode says is in the run's record."""
+    late: date = FIRST + timedelta(days=91)
+    first.put("raw/interactions/2020/01/02/part-00000.csv", b"never merged")
+    for place in ("processed", "raw"):
+        first.put(f"{place}/interactions/2026/03/28/part-00000.csv", b"merged")
+        first.put(f"{place}/interactions/2026/03/29/part-00000.csv", b"not old enough")
+    night = first.run(late, "hdfs_maintenance")
+    steps = {step.step: step for step in night.steps}
+    assert list(steps) == ["remove_old_days", "balance", "check_hdfs"]
+    assert steps["remove_old_days"].counts == {"removed": 2, "kept_unmerged": 1}
+    assert first.ls("raw/interactions/2020/01") == ["02"]
+    for place in ("processed", "raw"):
+        assert first.ls(f"{place}/interactions/2026/03") == ["29"]
+    assert "2026-03-28" in first.ls("raw/interactions/DataSet")
+    assert steps["balance"].counts["balanced"] == 0
+    found = steps["check_hdfs"].counts
+    assert found["live_nodes"] >= 1
+    assert found["dead_nodes"] == found["missing_blocks"] == 0
+    monkeypatch.setenv("NEXTUP_OPTIONS__FREE_PERCENT", "100.5")
+    again = first.run(late, "hdfs_maintenance")
+    assert again.steps[0].counts["removed"] == 0
+    assert "% of the space is free" in again.steps[-1].message
+    monkeypatch.setenv("NEXTUP_OPTIONS__NAMENODE_URL", "http://127.0.0.1:1")
+    with pytest.raises(NextupError, match="does not answer"):
+        first.run(late, "hdfs_maintenance")
