@@ -26,6 +26,10 @@ pytest_plugins = ["tests.servers", "tests.spark_world"]
 # Most tests are not about credentials; those that are set it themselves.
 os.environ.setdefault("NEXTUP_ACCESS__AUTH", "none")
 
+# What `make test` was told is not meant for the makes that tests run.
+for _name in ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+    os.environ.pop(_name, None)
+
 PEOPLE = 400  # fewer, or a shorter history, would prove nothing to the gate
 DAY = date(2026, 3, 31)  # the last day of the small platform's history
 SETTINGS = """

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nextup.recipes.platform_api.daily_files import Act, Film, Reading, Refused
@@ -80,6 +80,7 @@ def test_ratings() -> None:
     assert len({one.record["event_id"] for one in (kino, first, second)}) == 3
 
 
+@example(b"\r-", "x.csv")  # no header that CSV could have
 @given(st.binary(max_size=300), st.sampled_from(["x.csv", "x.jsonl", "x.bin"]))
 def test_any_bytes(content: bytes, name: str) -> None:
     """Nothing is too strange to be read and, where it must be, refused."""

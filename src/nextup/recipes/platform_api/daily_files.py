@@ -102,7 +102,11 @@ class Reading:
         # a byte that is no UTF-8 spoils its own row only
         text = (line.decode("utf-8", "surrogateescape") for line in stream)
         reader = csv.reader(line.removeprefix("\ufeff") for line in text)
-        header = [OURS.get(name.strip(), name.strip()) for name in next(reader, [])]
+        try:
+            header = [OURS.get(name.strip(), name.strip()) for name in next(reader, [])]
+        except csv.Error as error:
+            yield Refused(1, None, Broken("not_csv", f"The header cannot be read: {error}."))
+            return
         shape = self._shape(header)
         if shape is None:
             said = ", ".join(header)[:200].encode("utf-8", "backslashreplace").decode()
