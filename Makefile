@@ -40,15 +40,15 @@ test: $(VENV)/.dev  ## all tests, in parallel, with coverage (ARGS are pytest's)
 
 .PHONY: check
 check: $(VENV)/.dev  ## lint, format, types, import floors: what CI and pre-commit run
-	@$(BIN)/ruff check src tests benchmarks examples stack docs setup.py
-	@$(BIN)/ruff format --check src tests benchmarks examples stack docs setup.py
+	@$(BIN)/ruff check src tests benchmarks deploy examples stack docs setup.py
+	@$(BIN)/ruff format --check src tests benchmarks deploy examples stack docs setup.py
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
 .PHONY: format
 format: $(VENV)/.dev  ## mend what a machine can mend
-	@$(BIN)/ruff check --fix-only src tests benchmarks examples stack docs setup.py
-	@$(BIN)/ruff format src tests benchmarks examples stack docs setup.py
+	@$(BIN)/ruff check --fix-only src tests benchmarks deploy examples stack docs setup.py
+	@$(BIN)/ruff format src tests benchmarks deploy examples stack docs setup.py
 
 .PHONY: docs
 docs: $(VENV)/.dev  ## build the documentation site into docs/_build; a warning is an error
@@ -66,6 +66,11 @@ soak: $(VENV)/.dev  ## the randomised fault and fuzz tests at length: make soak 
 .PHONY: stack
 stack: $(VENV)/.dev  ## real servers without Docker, until Ctrl-C (ARGS="redis kafka"; none: all that can be)
 	@$(BIN)/python -m stack $(ARGS)
+
+.PHONY: test-kubernetes
+test-kubernetes: $(VENV)/.dev  ## the Helm chart on a real Kubernetes, built once into the cache (needs root)
+	@$(BIN)/python -m stack --fetch kubernetes
+	@NEXTUP_REQUIRE_SERVERS=1 $(BIN)/python -m pytest tests/kubernetes --timeout=3600 -o faulthandler_timeout=7200 $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.bench  ## side-by-side benchmarks; writes benchmarks/RESULTS.md (ARGS=--quick for small sizes)

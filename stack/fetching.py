@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from stack.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 CACHE = Path(
     os.environ.get("NEXTUP_STACK_CACHE")
@@ -64,7 +64,7 @@ def debian(name: str, *, program: str) -> Path:
         with _alone("apt"):
             found = shutil.which(program, path=_path())
             if found is None:
-                _say(f"installing {' '.join(packages)} ...")
+                say(f"installing {' '.join(packages)} ...")
                 _install(packages)
                 found = shutil.which(program, path=_path())
     if found is None:
@@ -77,7 +77,7 @@ def jars(name: str) -> Path:
     folder = CACHE / "jars" / f"{name}-{_fingerprint(versions()['jars'][name]['artifacts'])}"
     with _alone(f"jars-{name}"):
         if not folder.exists():
-            _say(f"fetching the jars of {name} ...")
+            say(f"fetching the jars of {name} ...")
             _copy_jars(name, folder)
     return folder
 
@@ -89,10 +89,10 @@ def go_program(name: str) -> Path:
     with _alone(f"go-{name}"):
         if not program.exists():
             go = debian("go", program="go")
-            _say(f"building {name} ...")
+            say(f"building {name} ...")
             making = program.with_suffix(".making")
             shutil.rmtree(making, ignore_errors=True)
-            _run([go, "install", module], {"GOBIN": str(making)})
+            run([go, "install", module], {"GOBIN": str(making)})
             built = next(making.iterdir())
             built.rename(program)
             making.rmdir()
@@ -107,11 +107,24 @@ def python_environment(name: str) -> Path:
     folder = CACHE / "python" / f"{name}-{version}-{_fingerprint([pins.read_text()])}"
     with _alone(f"python-{name}"):
         if not (folder / "ready").exists():
-            _say(f"installing {name} ...")
+            say(f"installing {name} ...")
             shutil.rmtree(folder, ignore_errors=True)
             _install_pins(folder, pins)
             (folder / "ready").touch()
     return folder / "bin"
+
+
+def made_once(name: str, pins: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills, as long as the pins stay the same."""
+    folder = CACHE / name / _fingerprint(pins)
+    with _alone(name):
+        if not folder.exists():
+            making = folder.with_suffix(".making")
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(parents=True)
+            make(making)
+            making.rename(folder)
+    return folder
 
 
 def java() -> Path:
@@ -129,7 +142,7 @@ def _copy_jars(name: str, folder: Path) -> None:
     dependencies = "\n".join(DEPENDENCY.format(*pin.split(":")) for pin in pins["artifacts"])
     pom = making / "pom.xml"
     pom.write_text(POM.format(name=name, dependencies=dependencies))
-    _run(
+    run(
         [
             maven,
             "-B",
@@ -159,21 +172,22 @@ def checksum(folder: Path) -> str:
 
 def _install_pins(folder: Path, pins: Path) -> None:
     """With uv where it is at hand, which is several times faster."""
-    _run([sys.executable, "-m", "venv", folder], {})
+    run([sys.executable, "-m", "venv", folder], {})
     python = folder / "bin" / "python"
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{_path()}")
     installer: list[str | Path] = [uv, "pip"] if uv else [python, "-m", "pip"]
     where: list[str | Path] = ["--python", python] if uv else []
-    _run([*installer, "install", *where, "--quiet", "--require-hashes", "-r", pins], {})
+    run([*installer, "install", *where, "--quiet", "--require-hashes", "-r", pins], {})
 
 
 def _install(packages: Sequence[str]) -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    _run(["apt-get", "update", "-qq"], quiet)
-    _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], quiet)
+    run(["apt-get", "update", "-qq"], quiet)
+    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], quiet)
 
 
-def _run(command: Sequence[str | Path], environment: dict[str, str]) -> None:
+def run(command: Sequence[str | Path], environment: dict[str, str]) -> None:
+    """A short command without its output; raises Unavailable with its last lines if it fails."""
     done = subprocess.run(
         [str(part) for part in command],
         env=os.environ | environment,
@@ -207,5 +221,6 @@ def _path() -> str:
     return os.pathsep.join([*map(str, postgresql), os.environ.get("PATH", ""), "/usr/sbin"])
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell whoever waits."""
     print(f"stack: {text}", file=sys.stderr, flush=True)

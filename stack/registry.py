@@ -27,6 +27,7 @@ CLASSES = {
     "statsd_exporter": "StatsdExporter",
     "postgres_exporter": "PostgresExporter",
     "redis_exporter": "RedisExporter",
+    "kubernetes": "Kubernetes",
 }
 """The class in `servers/<name>.py`; in the order in which a stack starts them."""
 

@@ -23,6 +23,7 @@ class Server(ABC):
         self.folder = Path(tempfile.mkdtemp(prefix=f"nextup-{self.name}-"))
         self.folder.chmod(0o755)  # some servers refuse to run as root and must get in
         self.processes: list[Process] = []
+        self.host = "127.0.0.1"  # where it listens, if it is one of those that can be told
 
     @classmethod
     @abstractmethod

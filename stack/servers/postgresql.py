@@ -16,7 +16,6 @@ from stack.server import Server
 
 USER = "nextup"
 SETTINGS = {
-    "listen_addresses": "127.0.0.1",
     "max_connections": "200",
     "shared_buffers": "128MB",
     "fsync": "on",
@@ -63,11 +62,18 @@ class PostgreSQL(Server):
         )
         if done.returncode:
             raise Unavailable(f"initdb failed: {done.stderr}")
+        with (self._data / "pg_hba.conf").open("a") as allowed:
+            allowed.write("host all all samenet scram-sha-256\n")
 
     def launch(self) -> None:
         """See `Server.launch`."""
         (self._data / "postmaster.pid").unlink(missing_ok=True)  # left by a crash
-        options = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(self.folder)}
+        options = {
+            **SETTINGS,
+            "listen_addresses": self.host,
+            "port": str(self.port),
+            "unix_socket_directories": str(self.folder),
+        }
         process = Process(
             [
                 debian("postgresql", program="postgres"),
@@ -86,7 +92,7 @@ class PostgreSQL(Server):
     @property
     def url(self) -> str:
         """The default database, as its superuser."""
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://{USER}:{self.password}@{self.host}:{self.port}/postgres"
 
     @property
     def version(self) -> str:
@@ -100,5 +106,5 @@ class PostgreSQL(Server):
 
     def _ready(self) -> bool:
         program = debian("postgresql", program="pg_isready")
-        asked = [str(program), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        asked = [str(program), "-q", "-h", self.host, "-p", str(self.port)]
         return subprocess.run(asked, check=False).returncode == 0

@@ -31,7 +31,7 @@ class Redis(Server):
         """See `Server.launch`."""
         options = {
             "port": str(self.port),
-            "bind": "127.0.0.1",
+            "bind": self.host,
             "dir": str(self.folder),
             "requirepass": self.password,
             "appendonly": "yes",
@@ -51,7 +51,7 @@ class Redis(Server):
     @property
     def url(self) -> str:
         """Database 0."""
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return f"redis://:{self.password}@{self.host}:{self.port}/0"
 
     @property
     def version(self) -> str:
@@ -63,7 +63,7 @@ class Redis(Server):
         """Answers PING, and has loaded what it held."""
         with (
             suppress(OSError),
-            socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection,
+            socket.create_connection((self.host, self.port), timeout=1) as connection,
         ):
             connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
             answer = connection.recv(64)
