@@ -19,6 +19,7 @@ from redis import Redis
 from tests.e2e.shell import line_with
 from tests.integration import test_airflow
 from tests.integration.test_airflow import NEXTUP, airflow, in_airflow, look
+from tests.recipes.at_length import at_length
 from tests.recipes.film_world import (
     ARCHIVE,
     DATASET,
@@ -194,6 +195,7 @@ def films(
         yield Lakehouse(folder, found, more)
 
 
+@at_length
 def test_the_whole_chain(
     films: Lakehouse, airflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

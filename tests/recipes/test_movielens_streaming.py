@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from tests.e2e.shell import environment, line_with, nextup, started
+from tests.recipes.at_length import at_length
 from tests.recipes.movielens_world import KINDS, RATED, ratings, write_films, write_ratings
 from tests.servers import Backend, reach
 from tests.spark_world import SMALL, STARTING_SECONDS
@@ -279,6 +280,7 @@ def own_kind(user: int, rows: list[Any]) -> float:
     return sum(row.movieid % 3 == user % 3 for row in rows) / len(rows)
 
 
+@at_length
 @pytest.mark.timeout(STARTING_SECONDS + 6 * PATIENCE_SECONDS)
 def test_the_chain(servers: Servers, folder: Path) -> None:
     """From files to lists, from a topic to lists, and back to who asks."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.contract.backends import POSTGRESQL
 from tests.integration.test_airflow import NEXTUP, in_airflow, look
+from tests.recipes.at_length import at_length
 from tests.recipes.platform_world import (
     FILMS,
     FIRST,
@@ -148,6 +149,7 @@ def test_tables_for_data_that_are_there(request: pytest.FixtureRequest, tmp_path
     assert counts == [FILMS, 1, 1, 1]
 
 
+@at_length
 @pytest.mark.timeout(900)  # a cold machine installs Airflow
 def test_the_dags(shop: Deployment, airflow_programs: Path, tmp_path: Path) -> None:
     """`inject-data` and `train-model` in Airflow: each task is a run of its step, for the day."""
