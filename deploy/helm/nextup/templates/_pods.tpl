@@ -91,6 +91,10 @@ volumeMounts:
 {{- define "nextup.env" -}}
 - name: HOME
   value: /tmp
+{{- if and .root.Values.volume.enabled (not (dig "schedule" "backup_folder" "" .root.Values.settings)) }}
+- name: NEXTUP_SCHEDULE__BACKUP_FOLDER # on the volume
+  value: data/backups
+{{- end }}
 {{- if and .root.Values.admin.generate (ne .suffix "-migrate") }}
 - name: NEXTUP_ACCESS__ADMIN_PASSWORD
   valueFrom:
