@@ -11,7 +11,7 @@ from tests.contract.backends import POSTGRESQL
 from tests.contract.cleaning import clean_server
 from tests.e2e.shell import nextup
 from tests.integration.test_backup_and_erase import PERSON, facts, ports
-from tests.servers import reach
+from tests.servers import Backend, reach
 
 from nextup.adapters import sql_copy
 from nextup.bootstrap import Platform, open_platform
@@ -176,9 +176,17 @@ def test_somebody_who_writes_there_is_noticed(
         migrate(ports(filled), ports(other), urls)
 
 
-def test_lake_and_files(built: Platform, tmp_path: Path) -> None:
+@pytest.fixture(params=["file", Backend("hdfs")], ids=str)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder of this machine, or one of HDFS."""
+    if request.param == "file":
+        return f"file://{tmp_path}/moved"
+    return f"{reach(request, request.param).url}/moved-{secrets.token_hex(4)}"
+
+
+def test_lake_and_files(built: Platform, storage: str) -> None:
     """Tables with their rows and positions, and every file; the second time nothing."""
-    urls = targets_of(f"file://{tmp_path}/moved", {})
+    urls = targets_of(storage, {})
     assert tuple(urls) == ("lake", "files")
     with elsewhere(built, urls) as other:
         moved = migrate(ports(built), ports(other), urls)

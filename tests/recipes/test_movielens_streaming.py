@@ -421,7 +421,8 @@ def second_day(servers: Servers, folder: Path, first_run: str) -> None:
     make(folder, "hdfs-upload-csv", "als-train")
     run = last_run(folder)
     assert counts(run, "take_input")["accepted"] == len(SECOND) * RATED
-    assert counts(run, "train")["people"] == len(FIRST) + len(SECOND) + len(LATER)
+    people = {*FIRST, *SECOND, *LATER, GRUMPY}
+    assert counts(run, "train")["people"] == len(people)
     second: str = run["run_id"]
     assert set(servers.names("processed")) - {"_imports"} == {first_run, second}
     assert {"movie.csv", "rating.csv", "ratings.csv"} <= set(servers.names(f"processed/{second}"))
