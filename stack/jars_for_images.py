@@ -15,7 +15,7 @@ def main() -> None:
     from nextup.adapters.engine.spark_connectors import connector_jars
 
     spark, jmx = (Path(one) for one in sys.argv[1:])
-    for jar in connector_jars(""):
+    for jar in connector_jars(s3=True):
         shutil.copy(jar, spark)
     shutil.copy(next(jars("jmx_exporter").glob("jmx_*.jar")), jmx / "agent.jar")
 

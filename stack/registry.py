@@ -18,6 +18,7 @@ CLASSES = {
     "mongodb": "MongoDB",
     "hdfs": "Hdfs",
     "spark": "Spark",
+    "spark_connect": "SparkConnect",
     "s3": "S3",
     "toxiproxy": "Toxiproxy",
     "mlflow": "Mlflow",

@@ -34,6 +34,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         pytest.skip(f"{missing} is not installed")
     from nextup.adapters.engine.spark_session import open_session
 
-    chosen = {"engine_url": "local[2]", "spark": {**SMALL, "progress": "no"}}
-    with open_session(load_settings(tmp_path_factory.mktemp("spark"), **chosen)):
+    chosen: dict[str, Any] = {
+        "engine_url": os.environ.get("NEXTUP_TEST_ENGINE_URL", "local[2]"),
+        "spark": {**SMALL, "progress": "no"},
+    }
+    # the session is opened as for a lake on S3, so that it has the jars for one
+    where = {"lake_url": "s3://nextup"}
+    with open_session(load_settings(tmp_path_factory.mktemp("spark"), **where, **chosen)):
         yield chosen

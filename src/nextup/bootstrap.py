@@ -232,7 +232,8 @@ def spark_connectors(settings: Settings) -> Sequence[Path]:
     """The jars that Spark needs beside its own; fetched now where they are not there yet."""
     from nextup.adapters.engine.spark_connectors import connector_jars
 
-    return connector_jars(settings.spark.connectors)
+    on_s3 = settings.lake_url.startswith("s3://")
+    return connector_jars(settings.spark.connectors, s3=on_s3)
 
 
 def open_adapter(port: str, settings: Settings, **options: Any) -> Any:

@@ -340,8 +340,9 @@ class Settings(BaseSettings):
 def without_credentials(url: str) -> str:
     """The URL without user, password and options, any of which may be secret."""
     scheme, slashes, rest = url.partition("://")
-    place, question, _ = rest.partition("?")
-    return f"{scheme}{slashes}{place.rpartition('@')[2]}{question and '?...'}"
+    mark = "/;" if scheme == "sc" else "?"  # Spark Connect has its options, a token too, there
+    place, options, _ = rest.partition(mark)
+    return f"{scheme}{slashes}{place.rpartition('@')[2]}{options and f'{mark}...'}"
 
 
 def load_settings(folder: Path | str = ".", **overrides: Any) -> Settings:

@@ -76,9 +76,7 @@ class Spark(Server):
     @property
     def version(self) -> str:
         """See `Server.version`."""
-        with suppress(PackageNotFoundError):
-            return f"Spark {version('pyspark')}"
-        return "Spark"
+        return spark_version()
 
     @property
     def url(self) -> str:
@@ -97,10 +95,7 @@ class Spark(Server):
         return None
 
     def _start(self, log: str, arguments: list[object]) -> Process:
-        spec = find_spec("pyspark")
-        assert spec is not None
-        assert spec.origin is not None
-        home = Path(spec.origin).parent
+        home = spark_home()
         process = Process(
             [home / "bin" / "spark-class", *(str(one) for one in arguments)],
             log=self.folder / f"{log}.log",
@@ -118,3 +113,18 @@ class Spark(Server):
         )
         self.processes.append(process)
         return process
+
+
+def spark_home() -> Path:
+    """Where PySpark keeps programs and jars."""
+    spec = find_spec("pyspark")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def spark_version() -> str:
+    """For people."""
+    with suppress(PackageNotFoundError):
+        return f"Spark {version('pyspark')}"
+    return "Spark"

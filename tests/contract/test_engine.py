@@ -45,8 +45,9 @@ def lake(tmp_path: Path) -> Iterator[DeltaLake]:
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, lake: DeltaLake, tmp_path: Path) -> Iterator[Engine]:
     backend = request.param
-    chosen = request.getfixturevalue("spark") if backend.name == "spark" else {}
-    chosen = {**chosen, "engine_url": reach(request, backend).url}
+    chosen = {"engine_url": reach(request, backend).url}
+    if backend.name == "spark":
+        chosen |= request.getfixturevalue("spark")
     engine = open_adapter("engine", load_settings(tmp_path, **chosen), lake=lake)
     yield engine
     engine.close()

@@ -120,29 +120,32 @@ def past_the_door(platform: Platform) -> None:
     }  # fmt: skip
 
 
-def test_a_lake_on_hdfs(
-    request: pytest.FixtureRequest, spark: dict[str, Any], sample_folder: Path, tmp_path: Path
+@pytest.mark.parametrize("server", ["hdfs", "s3"])
+def test_a_lake_elsewhere(
+    request: pytest.FixtureRequest,
+    spark: dict[str, Any],
+    sample_folder: Path,
+    tmp_path: Path,
+    server: str,
 ) -> None:
-    """Executors read and write a lake on HDFS, and each engine goes on where the other stopped."""
-    place = f"{reach(request, Backend('hdfs')).url}/{tmp_path.name}"
+    """Executors read and write a lake that is on no disk of theirs, and each engine goes on where
+    the other stopped."""
+    place = f"{reach(request, Backend(server)).url}/{tmp_path.name}"
     folder = tmp_path / "sample"
     shutil.copytree(sample_folder, folder)
-    on_hdfs = {"lake_url": place, **spark}
     with (
         open_platform(load_settings(folder)) as local,
         open_platform(load_settings(folder, lake_url=place)) as here,
-        open_platform(load_settings(folder, **on_hdfs)) as there,
+        open_platform(load_settings(folder, lake_url=place, **spark)) as there,
     ):
-        tables(local)
-        tables(there)
-        assert same_tables(local.lake, there.lake)[Table.USER_ITEM] > 1000
-        more = [Event(f"more-{n}", "like", "ada", "book:dune-1965", NOW) for n in range(3)]
-        local.event_log.append(more)
-        for platform, engine in ((local, "local"), (here, "local"), (there, "spark")):
-            assert platform.engine.name == engine
-            tables(platform, day=NOW.date())
-        found = same_tables(local.lake, there.lake)
-    assert found[Table.EVENTS] == found[Table.INTERACTIONS] > len(more)
+        for number, platform in enumerate((here, there, here)):
+            more = [Event(f"{number}-{n}", "like", "ada", "book:dune-1965", NOW) for n in range(3)]
+            local.event_log.append(more)
+            for one in (local, platform):
+                tables(one, day=NOW.date())
+            found = same_tables(local.lake, platform.lake)
+        assert (here.engine.name, there.engine.name) == ("local", "spark")
+    assert found[Table.EVENTS] == found[Table.INTERACTIONS] > 1000
 
 
 def destination(platform: Platform, clock: Callable[[], datetime]) -> Destination:

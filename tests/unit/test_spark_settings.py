@@ -7,9 +7,11 @@ import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from stack.servers.spark import spark_home
 
 from nextup.adapters.lake.delta import DeltaLake
 from nextup.bootstrap import open_adapter, spark_connectors
@@ -20,13 +22,15 @@ from nextup.domain.errors import (
     InvalidInput,
     StorageFull,
 )
-from nextup.settings import load_settings
+from nextup.settings import load_settings, without_credentials
 
 pytest.importorskip("pyspark")
 
 from nextup.adapters.engine import spark_connectors as connectors
 from nextup.adapters.engine import spark_session
+from nextup.adapters.engine.spark_connect import draw_progress
 from nextup.adapters.engine.spark_errors import in_our_words, raised_there
+from nextup.adapters.engine.spark_s3 import s3a_properties
 from nextup.adapters.engine.spark_session import open_session, properties
 
 if TYPE_CHECKING:
@@ -109,6 +113,72 @@ def test_pins_fit_the_installed_spark() -> None:
     assert "postgresql-42.7.8.jar" in pins.files()
 
 
+def test_the_driver_for_s3_fits_hadoop() -> None:
+    """It is of the Hadoop that PySpark brings along, and comes only where it is wanted."""
+    (hadoop,) = (spark_home() / "jars").glob("hadoop-client-api-*.jar")
+    version_there = hadoop.stem.rpartition("-")[2]
+    added = connectors.pins(s3=True).jars.keys() - connectors.pins().jars.keys()
+    assert f"org.apache.hadoop:hadoop-aws:{version_there}" in added
+    sdk = {one.rpartition(":")[2] for one in added if one.startswith("software.amazon.awssdk:")}
+    assert len(sdk) == 1  # all parts of one version
+
+
+def test_a_folder_of_jars_holds_those_for_s3_too(tmp_path: Path) -> None:
+    """They are sent to executors for a lake on S3 only."""
+    for name in ("one.jar", "hadoop-aws-3.5.0.jar"):
+        (tmp_path / name).touch()
+    names = [jar.name for jar in spark_connectors(settings(tmp_path))]
+    assert names == ["one.jar"]
+    on_s3 = load_settings(
+        tmp_path, lake_url="s3://bucket/lake", spark={"connectors": str(tmp_path)}
+    )
+    assert [jar.name for jar in spark_connectors(on_s3)] == ["hadoop-aws-3.5.0.jar", "one.jar"]
+
+
+def test_executors_reach_the_lake_as_it_is_reached_here() -> None:
+    """The variables that every client of S3 knows, in Hadoop's words; `spark.config` comes first,
+    and nothing is made up where nothing is said."""
+    said = {
+        "AWS_ACCESS_KEY_ID": "ada",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_SESSION_TOKEN": "token",
+        "AWS_ENDPOINT_URL": "http://all:1",
+        "AWS_ENDPOINT_URL_S3": "http://s3:2",
+        "AWS_REGION": "moon-1",
+    }
+    found = s3a_properties(said, {"spark.hadoop.fs.s3a.endpoint.region": "mars-1"})
+    assert found == {
+        "fs.s3a.access.key": "ada",
+        "fs.s3a.secret.key": "secret",
+        "fs.s3a.session.token": "token",
+        "fs.s3a.aws.credentials.provider": (
+            "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider"
+        ),
+        "fs.s3a.endpoint": "http://s3:2",
+        "fs.s3a.path.style.access": "true",
+    }
+    assert s3a_properties({}, {}) == {}
+
+
+def test_a_token_is_not_told() -> None:
+    """The options of a Spark Connect server's URL are in no error."""
+    url = "sc://host:15002/;use_ssl=true;token=s3cr3t"
+    assert without_credentials(url) == "sc://host:15002/;..."
+
+
+def test_progress_over_connect(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bar on standard error, which is gone in the end; none where there is nothing to count."""
+    stages = [SimpleNamespace(num_tasks=8, num_completed_tasks=2)]
+    draw_progress([], 0, None, done=False)
+    assert capsys.readouterr().err == ""
+    draw_progress(stages, 3, "id", done=False)
+    drawn = capsys.readouterr().err
+    assert drawn.endswith("(2 + 3) / 8")
+    assert drawn.count("=") == 10
+    draw_progress(stages, 0, "id", done=True)
+    assert capsys.readouterr().err.strip() == ""
+
+
 def maven(folder: Path, script: str) -> None:
     """A Maven of our own, in a folder that is the whole PATH."""
     program = folder / "mvn"
@@ -160,6 +230,8 @@ def test_what_maven_says(cold: Path, tmp_path: Path) -> None:
         ("Caused by: org.apache.spark.SparkException: [FAILED_READ_FILE.NO_HINT] Encountered",
          CorruptData),
         ("[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column ... cannot be resolved", InvalidInput),
+        ("ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found",
+         ConfigurationError),
         ("something new", BackendUnavailable),
         ("", BackendUnavailable),
     ],

@@ -13,7 +13,7 @@ import tomllib
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nextup.domain.errors import BackendUnavailable, ConfigurationError, CorruptData
 
@@ -53,32 +53,38 @@ class Pins(NamedTuple):
         }
 
 
-def pins() -> Pins:
-    """What `spark_connectors.toml` says."""
+def pins(*, s3: bool = False) -> Pins:
+    """What `spark_connectors.toml` says; with `s3`, what a lake there needs as well."""
+    content = _content()
+    return Pins(content["spark"], content["jars"] | (content["s3"] if s3 else {}))
+
+
+def _content() -> dict[str, Any]:
     file = resources.files("nextup.adapters.engine") / "spark_connectors.toml"
-    content = tomllib.loads(file.read_text(encoding="utf-8"))
-    return Pins(content["spark"], content["jars"])
+    return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def connector_jars(folder: str = "") -> Sequence[Path]:
+def connector_jars(folder: str = "", *, s3: bool = False) -> Sequence[Path]:
     """The jars in the folder; without one those of the cache, fetched if they are not there yet.
+    What only a lake on S3 needs is left out without `s3`.
 
     Raises ConfigurationError where there is no Maven to fetch them, or no jar in the folder.
     """
-    if folder:
-        found = sorted(Path(folder).expanduser().glob("*.jar"))
-        if not found:
-            raise ConfigurationError(
-                f"spark.connectors: there is no jar in {folder}.",
-                cure="Empty it, and the jars are fetched; or copy them there.",
-            )
-        return found
-    return sorted(fetch_connectors().glob("*.jar"))
+    if not folder:
+        return sorted(fetch_connectors(s3=s3).glob("*.jar"))
+    found = sorted(Path(folder).expanduser().glob("*.jar"))
+    if not found:
+        raise ConfigurationError(
+            f"spark.connectors: there is no jar in {folder}.",
+            cure="Empty it, and the jars are fetched; or copy them there.",
+        )
+    for_s3 = set() if s3 else pins(s3=True).files().keys() - pins().files().keys()
+    return [jar for jar in found if jar.name not in for_s3]
 
 
-def fetch_connectors() -> Path:
+def fetch_connectors(*, s3: bool = False) -> Path:
     """The folder of the cache with all of the jars; what is there already is not fetched again."""
-    wanted = pins()
+    wanted = pins(s3=s3)
     fingerprint = hashlib.sha256(repr(sorted(wanted.jars.items())).encode()).hexdigest()[:12]
     folder = _cache() / f"connectors-{wanted.spark}-{fingerprint}"
     if folder.exists():

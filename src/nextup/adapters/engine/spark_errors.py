@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from nextup.adapters.lake.delta_errors import RESTORE
 from nextup.domain.errors import (
     BackendUnavailable,
+    ConfigurationError,
     Conflict,
     CorruptData,
     InvalidInput,
@@ -41,6 +42,7 @@ _GONE: Final = (
     "StatusCode.UNAVAILABLE",
 )
 _MEMORY: Final = ("OutOfMemoryError", "Container killed", "exceeds spark.driver.maxResultSize")
+_NO_DRIVER: Final = ("S3AFileSystem not found",)
 _LOST: Final = ("ExecutorLostFailure", "Stage cancelled", "Job aborted due to stage failure")
 _RAISED: Final = re.compile(r"^nextup\.domain\.errors\.(\w+): (.+)$", re.MULTILINE)
 _KINDS: Final = {
@@ -89,6 +91,15 @@ def _gone(place: str, reason: str) -> NextupError:
     )
 
 
+def _no_driver(place: str, reason: str) -> NextupError:
+    return ConfigurationError(
+        f"Spark at {place} has no driver for S3.",
+        cure="`nextup spark fetch`, with lake_url at S3, names a folder with its jars: give them "
+        "to the server of Spark Connect, or put them into the folder of spark.connectors. A "
+        "process that began with another lake gets them when it is started again.",
+    )
+
+
 def _damaged(place: str, reason: str) -> NextupError:
     return CorruptData(f"The lake is damaged: {reason}.", cure=RESTORE)
 
@@ -107,6 +118,7 @@ def _failed(place: str, reason: str) -> NextupError:
 _MEANINGS: Final[Sequence[tuple[Sequence[str], Callable[[str, str], NextupError]]]] = (
     (_FULL, _full),
     (_MEMORY, _out_of_memory),
+    (_NO_DRIVER, _no_driver),
     (_GONE, _gone),
     (_DAMAGED, _damaged),
     (_WRONG, _impossible),

@@ -10,6 +10,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as sf
 
+from nextup.adapters.engine.spark_connect import lend_jar
 from nextup.adapters.engine.spark_core import SparkCore
 from nextup.domain.errors import BackendUnavailable, ConfigurationError, InvalidInput
 
@@ -28,9 +29,13 @@ _AS: Final = "extracted"  # what the query is called in the statement around it
 class SparkDatabases(SparkCore):
     """The part of the Spark engine that reads databases: ReadsDatabases."""
 
+    _lent = False  # the driver, to a server of Spark Connect
+
     def read_query(self, url: str, query: str, *, split_by: str, parts: int) -> nw.LazyFrame[Any]:
         """As in the port. Ranges of equal width, between the least and the greatest number."""
         options = jdbc_options(url)
+        with self._explained():
+            self._lend_driver()
         reader = self._session.read.format("jdbc").options(**options)
         name = f'"{split_by}"'
         rows = f"({query}) AS {_AS}"
@@ -49,6 +54,12 @@ class SparkDatabases(SparkCore):
             return nw.from_native(source.load())
         except (PySparkException, Py4JError) as error:
             raise explained(error, url) from error
+
+    def _lend_driver(self) -> None:
+        """On Spark Connect, once."""
+        if self._shared.is_remote and not self._lent:
+            lend_jar(self._session, self._settings, "postgresql")
+            self._lent = True
 
     def divided(
         self, frame: nw.LazyFrame[Any], by: str, parts: int

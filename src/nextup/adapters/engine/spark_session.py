@@ -20,7 +20,9 @@ from pyspark import SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from nextup.adapters.engine.spark_connect import draw_progress
 from nextup.adapters.engine.spark_connectors import connector_jars
+from nextup.adapters.engine.spark_s3 import is_on_s3, reach_s3
 from nextup.domain.errors import BackendUnavailable, ConfigurationError
 from nextup.settings import without_credentials
 
@@ -104,6 +106,8 @@ def open_session(settings: Settings) -> SharedSession:
         shared = _shared
         spark = shared.spark if url.startswith("sc://") else shared.spark.newSession()
         _set_up(spark, settings)
+        if is_on_s3(settings):
+            reach_s3(spark, settings)
     return SharedSession(spark, url)
 
 
@@ -120,7 +124,10 @@ def _start(url: str, settings: Settings) -> SparkSession:
     _require_answer(url, settings.connections.connect_seconds)
     builder = SparkSession.builder.appName(f"nextup {settings.tenant}")
     if url.startswith("sc://"):
-        return _made(builder.remote(url), url)
+        remote = _made(builder.remote(url), url)
+        if _wants_progress(settings):
+            remote.registerProgressHandler(draw_progress)  # type: ignore[arg-type]  # it is called
+        return remote
     os.environ["PYSPARK_PYTHON"] = settings.spark.python or sys.executable
     for name, value in properties(settings).items():
         builder = builder.config(name, value)
@@ -135,7 +142,7 @@ def _made(builder: Any, url: str) -> SparkSession:
     except ImportError as error:
         raise ConfigurationError(
             f"Spark at {place} needs what is not installed: {error.name}.",
-            cure="Spark Connect needs: pip install 'pyspark[connect]'.",
+            cure="Spark needs: pip install 'nextup[spark]'.",
         ) from error
     except (PySparkException, Py4JError, RuntimeError, OSError) as error:
         raise _start_error(error, place) from error
@@ -193,13 +200,14 @@ def _require_answer(url: str, seconds: float) -> None:
 def properties(settings: Settings) -> dict[str, str]:
     """What is decided before the JVM starts, as Spark's own properties."""
     spark = settings.spark
+    jars = connector_jars(spark.connectors, s3=is_on_s3(settings))
     found = {
         "spark.driver.memory": spark.driver_memory,
         "spark.executor.memory": spark.executor_memory,
         "spark.executor.cores": str(spark.executor_cores),
         "spark.ui.enabled": _truth(spark.ui),
         "spark.ui.showConsoleProgress": _truth(_wants_progress(settings)),
-        "spark.jars": ",".join(str(jar) for jar in connector_jars(spark.connectors)),
+        "spark.jars": ",".join(str(jar) for jar in jars),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": f"{_DELTA}.catalog.DeltaCatalog",
         "spark.sql.warehouse.dir": str(settings.home / "data" / "spark" / "warehouse"),
@@ -274,6 +282,7 @@ def _end(shared: _Shared) -> None:
     with suppress(PySparkException, Py4JError, OSError):
         shared.spark.stop()
     if gateway is None:
+        os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)  # or the next would be remote as well
         return
     with suppress(Py4JError, OSError):
         gateway.shutdown()

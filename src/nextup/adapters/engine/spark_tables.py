@@ -23,6 +23,7 @@ from pyspark.sql.functions import (
     regexp_extract,
     url_decode,
 )
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from nextup.adapters.lake.frames import polars_schema
 from nextup.domain.errors import InvalidInput
@@ -120,7 +121,9 @@ def from_polars(spark: SparkSession, frame: pl.DataFrame) -> DataFrame:
     """A frame of Spark with these rows, which are in memory here."""
     table = frame.to_arrow()
     fields = [field.with_type(_known(field.type)) for field in table.schema]
-    return spark.createDataFrame(table.cast(pa.schema(fields)))
+    table = table.cast(pa.schema(fields))
+    told = None if table.num_rows else from_arrow_schema(table.schema)  # Connect asks for it
+    return spark.createDataFrame(table, told)
 
 
 def _known(type_: pa.DataType) -> pa.DataType:
