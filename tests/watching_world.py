@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -16,19 +15,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from stack.processes import Process, free_port
+from tests.warm import program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from stack.server import Server
     from stack.servers.alertmanager import Alertmanager
     from stack.servers.prometheus import Prometheus
 
 DEPLOY = Path(__file__).parents[1] / "deploy" / "prometheus"
-NEXTUP = [sys.executable, "-c", "from nextup.entrypoints.cli.app import main; main()"]
-WINDOW = "20s"  # in place of five minutes
-FOR = "6s"  # in place of minutes: two scrapes
-ROUNDS = 5  # of a second, in which nothing else may be told
+WINDOW = "15s"  # in place of five minutes
+FOR = "5s"  # in place of minutes
+SCRAPE = "2s"  # also how long an answer may take: a busy machine is slow
+ROUNDS = 3  # of a second, in which nothing else may be told
 PATIENCE_SECONDS = 300.0  # until something is believed never to come; a busy machine is slow
 
 
@@ -66,9 +66,16 @@ class Watch(NamedTuple):
             return [({}, float(found["result"][1]))]
         return [(one["metric"], float(one["value"][1])) for one in found["result"]]
 
-    def await_told(self, *wanted: str) -> None:
-        """Until exactly these are told; in vain after a long time."""
-        until(lambda: self.told() == set(wanted), lambda: f"told: {self.told()}, not {wanted}")
+    def await_told(self, *wanted: str, ceasing: Collection[str] = ()) -> None:
+        """Until exactly these are told, and nothing else on the way but what ceases; in vain after
+        a long time."""
+
+        def exactly_these() -> bool:
+            told = self.told()
+            assert told <= {*wanted, *ceasing}, f"told: {told}, not {wanted}"
+            return told == set(wanted)
+
+        until(exactly_these, lambda: f"told: {self.told()}, not {wanted}")
 
     def stays_told(self, wanted: str) -> None:
         """For some rounds nothing else is told, and this is."""
@@ -110,7 +117,7 @@ def watching(start: Callable[..., Server], *, room: bool = True) -> Watch:
     def configured(server: Any) -> None:
         shutil.copy(DEPLOY / "prometheus.yml", server.folder)
         config = yaml.safe_load(server.configuration.read_text())
-        config["global"] = {"scrape_interval": "3s", "evaluation_interval": "1s"}
+        config["global"] = {"scrape_interval": SCRAPE, "evaluation_interval": "1s"}
         config["scrape_configs"] = config["scrape_configs"][:1]  # its own port is not 9090 here
         server.configuration.write_text(yaml.safe_dump(config))
         for folder in ("rules", "targets", "alertmanagers"):
@@ -165,7 +172,7 @@ class Commands:
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """One that ends; whether well is for the test to say."""
         return subprocess.run(
-            [*NEXTUP, *command, "-C", str(self.home)],
+            [program(), *command, "-C", str(self.home)],
             env=os.environ | environment,
             capture_output=True,
             text=True,
@@ -182,7 +189,7 @@ class Commands:
 
     def _start(self, name: str, *arguments: str, **environment: str) -> Process:
         self._log(name).unlink(missing_ok=True)
-        command = [*NEXTUP, name, *arguments, "-C", str(self.home)]
+        command = [program(), name, *arguments, "-C", str(self.home)]
         self._running[name] = Process(command, log=self._log(name), environment=environment)
         return self._running[name]
 
@@ -215,7 +222,8 @@ def watched_platform(
     toml.write_text(
         f'recommendation_store_url = "{redis.url}"\n{toml.read_text()}\n'
         '[stream]\nin_server = "no"\n\n[gate]\nmode = "warn"\n\n[lake]\ncollect_seconds = 1\n'
-        '\n[reranker]\nmode = "off"\n\n[schedule]\nbackup = "00:00"\n'
+        '\n[metrics]\nvitals_seconds = 1\n\n[reranker]\nmode = "off"\n'
+        '\n[schedule]\nbackup = "00:00"\n'
         'pipelines = {nextup_daily = "", nextup_maintenance = ""}\n' + settings
     )
     with commands(home) as nextup:

@@ -220,6 +220,9 @@ class Metrics(Section):
     host: str = "127.0.0.1"  # the address to listen on
     stream_port: Annotated[int, Field(ge=0, le=65535)] = 0  # of `nextup stream`; 0: none
     schedule_port: Annotated[int, Field(ge=0, le=65535)] = 0  # of `nextup schedule`; 0: none
+    vitals_seconds: Annotated[float, Field(gt=0, le=60)] = (
+        15.0  # so often `serve` asks each backend what it tells of them
+    )
 
 
 class Telemetry(Section):

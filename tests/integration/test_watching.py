@@ -114,7 +114,8 @@ def _kafka(start: Callable[..., Server]) -> list[Target]:
     from confluent_kafka.admin import AdminClient, NewTopic
 
     address = {"bootstrap.servers": kafka.url.removeprefix("kafka://").partition("/")[0]}
-    for made in AdminClient(address).create_topics([NewTopic("events", 1, 1)]).values():
+    admin = AdminClient(address)  # one that nobody holds ends before its answers come
+    for made in admin.create_topics([NewTopic("events", 1, 1)]).values():
         made.result()
     producer = Producer(address)
     producer.produce("events", b"something")

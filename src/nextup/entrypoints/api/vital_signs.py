@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVERY_SECONDS = 15.0
 NOTHING = float("nan")
 
 
@@ -26,6 +25,7 @@ class VitalSigns:
 
     def __init__(self, ports: ServingPorts, metrics: Metrics) -> None:
         self._physician = Physician(ports)
+        self._apart_seconds = ports.settings.metrics.vitals_seconds
         self._metrics = metrics
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -56,7 +56,7 @@ class VitalSigns:
                 self.refresh()
             except Exception:  # a thread that died unseen would show old figures for ever
                 log.exception("The vitals could not be taken")
-            if self._stop.wait(EVERY_SECONDS):
+            if self._stop.wait(self._apart_seconds):
                 return
 
 
