@@ -73,8 +73,10 @@ class Namespace:
         return {one["metadata"]["name"] for one in self.get(kind)}
 
     def helm(self, *arguments: str) -> str:
-        """What it prints."""
-        return self.cluster.helm("-n", self.name, *arguments)
+        """What it prints, which a failed test and `pytest -s` show."""
+        said = self.cluster.helm("-n", self.name, *arguments)
+        print(f"$ helm {' '.join(arguments)}\n{said}")
+        return said
 
     def secret(self, name: str, key: str) -> str:
         """What a Secret holds."""
@@ -90,30 +92,22 @@ class Namespace:
 class Release:
     """The chart, installed as `nextup`."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, form: str) -> None:
+        """`form` is `single` or `many`, as the files of values are called."""
         self.namespace = namespace
+        self._form = form
 
-    def install(
-        self, *values: Mapping[str, Any], single: bool = False, patience: str = PATIENCE
-    ) -> str:
+    def install(self, *values: Mapping[str, Any], patience: str = PATIENCE) -> str:
         """Or upgrade; returns when all pods are ready. Later values win over earlier ones."""
-        arguments = self._arguments(values, single=single)
+        arguments = ["nextup", str(CHART), *values_file(self._form), *set_json(*values)]
         waiting = ["--wait", "--timeout", patience]
         return self.namespace.helm("upgrade", "--install", *arguments, *waiting)
-
-    def template(self, *values: Mapping[str, Any], single: bool = False) -> str:
-        """What would be installed."""
-        return self.namespace.helm("template", *self._arguments(values, single=single))
 
     @property
     def revision(self) -> int:
         """The latest that was deployed."""
         history = json.loads(self.namespace.helm("history", "nextup", "-o", "json"))
         return max(one["revision"] for one in history if one["status"] == "deployed")
-
-    def _arguments(self, values: tuple[Mapping[str, Any], ...], *, single: bool) -> list[str]:
-        files = ["-f", str(CHART / "values-single.yaml")] if single else []
-        return ["nextup", str(CHART), *files, *set_json(*values)]
 
     @contextmanager
     def api(self) -> Iterator[httpx.Client]:
@@ -158,6 +152,11 @@ class Release:
         except Failed as error:
             raise AssertionError(self.namespace.kubectl("logs", job)) from error
         return self.namespace.kubectl("logs", job)
+
+
+def values_file(form: str) -> list[str]:
+    """Arguments of Helm; without a form the chart's own values."""
+    return ["-f", str(CHART / f"values-{form}.yaml")] if form else []
 
 
 def set_json(*values: Mapping[str, Any]) -> list[str]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from stack.kubernetes.programs import pinned, programs
-from tests.kubernetes.release import CHART, set_json
+from tests.kubernetes.release import CHART, set_json, values_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SERVERS = {
     f"NEXTUP_{port}_URL": "postgresql://nextup:secret@db/nextup"
@@ -26,36 +26,66 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def rendered(*values: Mapping[str, Any], single: bool = False, known: str = "") -> list[Any]:
+def rendered(*values: Mapping[str, Any], form: str = "", known: str = "") -> list[Any]:
     """The objects that would be made, in a cluster that knows these kinds, too."""
-    done = template(*values, single=single, known=known)
+    done = template(*values, form=form, known=known)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
 def template(
-    *values: Mapping[str, Any], single: bool = False, known: str = ""
+    *values: Mapping[str, Any], form: str = "", known: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    files = ["-f", str(CHART / "values-single.yaml")] if single else []
     kinds = [f"--api-versions={known}"] if known else []
-    return helm("template", "nextup", str(CHART), *files, *set_json(*values), *kinds)
+    return helm("template", "nextup", str(CHART), *values_file(form), *set_json(*values), *kinds)
+
+
+def pods(within: Any) -> Iterator[Any]:
+    """What the objects say of pods, wherever they say it."""
+    if isinstance(within, dict):
+        if "containers" in within:
+            yield within
+        within = list(within.values())
+    if isinstance(within, list):
+        for one in within:
+            yield from pods(one)
 
 
 def kinds(objects: list[Any]) -> set[str]:
     return {one["kind"] for one in objects}
 
 
-@pytest.mark.parametrize("single", [True, False])
-def test_lint(single: bool) -> None:
+@pytest.mark.parametrize("form", ["single", "many"])
+def test_lint(form: str) -> None:
     """Helm finds nothing to complain about in either form."""
-    files = ["-f", str(CHART / "values-single.yaml")] if single else set_json(MANY)
-    done = helm("lint", "--strict", str(CHART), *files)
+    done = helm("lint", "--strict", str(CHART), *values_file(form))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("form", ["single", "many"])
+def test_restricted(form: str) -> None:
+    """Every pod of either form, those of jobs, schedules and `helm test` included, is not root,
+    writes nothing of its image, has no capability and no token, and says what it needs."""
+    found = 0
+    for pod in pods(rendered(form=form)):
+        found += 1
+        assert not pod["automountServiceAccountToken"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+        assert "memory" in container["resources"]["limits"]
+    assert found == {"single": 3, "many": 5}[form]
 
 
 def test_one_machine() -> None:
     """One pod with a volume, whose versions never run side by side; no server, no autoscaler."""
-    objects = rendered(single=True)
+    objects = rendered(form="single")
     (deployment,) = [one for one in objects if one["kind"] == "Deployment"]
     assert deployment["spec"]["replicas"] == 1
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
@@ -127,6 +157,39 @@ def test_what_is_optional() -> None:
     assert {"ports": [{"port": 5432, "protocol": "TCP"}]} in everybody["egress"]
     asked = objects["NetworkPolicy", "nextup-api"]["spec"]["ingress"][0]["from"]
     assert {"namespaceSelector": {}} in asked
+
+
+def test_of_ones_own() -> None:
+    """A password, an image by its digest, an account, a place among the pods, and certificates: in
+    every pod, and no password is made beside the one that is named."""
+    digest = "sha256:" + 64 * "a"
+    ours = {
+        "image": {"digest": digest},
+        "admin": {"existing": "ours"},
+        "serviceAccount": "reads-the-bucket",
+        "priorityClass": "sells",
+        "affinity": {"nodeAffinity": {}},
+        "volumes": [{"name": "ca", "secret": {"secretName": "kafka-ca"}}],
+        "mounts": [{"name": "ca", "mountPath": "/etc/kafka-ca", "readOnly": True}],
+    }
+    objects = rendered(ours, form="many")
+    assert "Secret" not in kinds(objects)
+    for pod in pods(objects):
+        (container,) = pod["containers"]
+        assert container["image"] == f"nextup@{digest}"
+        assert ours["mounts"][0] in container["volumeMounts"]
+        assert ours["volumes"][0] in pod["volumes"]
+        assert pod["serviceAccountName"] == "reads-the-bucket"
+        assert pod["priorityClassName"] == "sells"
+        assert pod["affinity"] == ours["affinity"]
+    (api,) = [
+        one
+        for one in objects
+        if one["metadata"]["name"] == "nextup-api" and one["kind"] == "Deployment"
+    ]
+    env = api["spec"]["template"]["spec"]["containers"][0]["env"]
+    (password,) = [one for one in env if one["name"] == "NEXTUP_ACCESS__ADMIN_PASSWORD"]
+    assert password["valueFrom"]["secretKeyRef"] == {"name": "ours", "key": "password"}
 
 
 def test_versions() -> None:

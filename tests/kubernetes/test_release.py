@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from stack.servers.kubernetes import Kubernetes
 
+FEW = {"api": {"autoscaling": {"min": 2}}, "stream": {"replicas": 1}}  # for one machine
 NEXT = {"image": {"tag": "next"}}
 ENOUGH = 60  # requests of the load before and after what is done to the platform
 KILLS = 5
+PORTS = "EVENT_LOG", "CATALOG", "CONTROL", "RECOMMENDATION_STORE", "ONLINE_STATE"
 WHO_AM_I = """
 import os
 try:
@@ -33,17 +35,13 @@ print("token" if os.path.exists(token) else "no-token")
 
 
 @pytest.fixture(scope="module")
-def values(urls: Mapping[str, str]) -> dict[str, Any]:
-    """Several pods on servers. A busy machine takes longer to tell who no longer answers."""
-    return {"secret": {"data": dict(urls)}, "api": {"drainSeconds": 20}}
-
-
-@pytest.fixture(scope="module")
-def release(cluster: Kubernetes, values: dict[str, Any]) -> Iterator[Release]:
+def release(cluster: Kubernetes, urls: Mapping[str, str]) -> Iterator[Release]:
     """The chart installed from nothing, with a catalogue, and lists of its first night."""
     with Namespace.made(cluster, "shop") as namespace:
-        release = Release(namespace)
-        release.install(SMALL, values)
+        literals = [f"--from-literal={name}={url}" for name, url in urls.items()]
+        namespace.kubectl("create", "secret", "generic", "nextup-urls", *literals)
+        release = Release(namespace, "many")
+        release.install(SMALL, FEW)
         release.bring_people()
         yield release
 
@@ -92,15 +90,13 @@ def test_asked_by_helm(release: Release) -> None:
     assert "nextup-test" not in release.namespace.names("pods")
 
 
-def test_upgraded_under_load(
-    release: Release, items: list[str], values: dict[str, Any], urls: Mapping[str, str]
-) -> None:
+def test_upgraded_under_load(release: Release, items: list[str], urls: Mapping[str, str]) -> None:
     """Another version comes while applications send: no request fails, though none is tried a
     second time, and every acknowledged event is in the log once."""
     load = Load(release.url, release.key("upgrade"), items, again=False)
     with load.running() as counted:
         until("load", lambda: counted.sent > ENOUGH)
-        release.install(SMALL, values, NEXT)
+        release.install(SMALL, FEW, NEXT)
         reached = counted.sent
         until("load after the upgrade", lambda: counted.sent > reached + ENOUGH)
     print(f"upgrade: {counted}")
@@ -111,7 +107,7 @@ def test_upgraded_under_load(
 
 
 def test_rolled_back_under_load(
-    release: Release, items: list[str], values: dict[str, Any], urls: Mapping[str, str]
+    release: Release, items: list[str], urls: Mapping[str, str]
 ) -> None:
     """A version that cannot start gets no request: its upgrade fails, the old pods go on, and a
     rollback ends it without anybody noticing."""
@@ -122,7 +118,7 @@ def test_rolled_back_under_load(
         broken = {"settings": {"gate": {"mode": "strickt"}}, "migrations": {"enabled": False}}
         revision = release.revision
         with pytest.raises(Failed, match=r"deadline|timed out"):
-            release.install(SMALL, values, broken, patience="20s")
+            release.install(SMALL, FEW, broken, patience="20s")
         until("a pod that does not start", lambda: waits(release, "CrashLoopBackOff|Error"))
         release.namespace.helm("rollback", "nextup", str(revision), "--wait", "--timeout", "10m")
         reached = counted.sent
@@ -131,6 +127,21 @@ def test_rolled_back_under_load(
     assert versions(release) == running
     assert not counted.refused
     assert found(urls, counted.acknowledged) == len(counted.acknowledged) > 0
+
+
+def test_tables_that_cannot_be_migrated(release: Release) -> None:
+    """Where the database refuses, an upgrade fails before any pod is replaced, its job stays for
+    whoever wants to know why, and a rollback ends it."""
+    until("two pods of the API", lambda: is_whole(release))
+    before, revision = serving(release), release.revision
+    nowhere = {f"NEXTUP_{port}_URL": "postgresql://nobody@127.0.0.1:1/none" for port in PORTS}
+    wrong = {"secret": {"existing": "", "data": nowhere}, "image": {"tag": "next"}}
+    with pytest.raises(Failed, match="pre-upgrade hooks failed"):
+        release.install(SMALL, FEW, wrong, patience="20s")
+    until("the reason", lambda: "127.0.0.1:1" in log_of_migrations(release))
+    assert serving(release) == before
+    release.namespace.helm("rollback", "nextup", str(revision), "--wait", "--timeout", "10m")
+    assert serving(release) == before
 
 
 def test_killed_under_load(
@@ -165,10 +176,24 @@ def test_an_eviction_waits_for_its_turn(release: Release) -> None:
     until("two pods again", lambda: is_whole(release))
 
 
+def log_of_migrations(release: Release) -> str:
+    """Of the job's pods; nothing while the first starts."""
+    try:
+        return release.namespace.kubectl("logs", "-l", "app.kubernetes.io/component=migrate")
+    except Failed:
+        return ""
+
+
 def versions(release: Release) -> set[str]:
     """What the pods of the API run."""
     pods = release.namespace.pods("api")
     return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods}
+
+
+def serving(release: Release) -> set[str]:
+    """The names of the pods, which a replaced one does not keep."""
+    pods = release.namespace.pods("api") + release.namespace.pods("stream")
+    return {pod["metadata"]["name"] for pod in pods}
 
 
 def is_whole(release: Release) -> bool:

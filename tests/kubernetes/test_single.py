@@ -29,8 +29,8 @@ def test_one_machine(namespace: Namespace) -> None:
     """On SQLite and Delta in a volume: a list of the model, an upgrade that keeps everything, an
     uninstallation that leaves the volume and the password of its admin and nothing else, and an
     installation that finds both."""
-    release = Release(namespace)
-    release.install(SMALL, single=True)
+    release = Release(namespace, "single")
+    release.install(SMALL)
     release.bring_people()
     with release.api() as api:
         event = {"type": "like", "user_id": "ada", "item_id": "film:alien-1979", "event_id": "e1"}
@@ -38,14 +38,14 @@ def test_one_machine(namespace: Namespace) -> None:
         model = api.get("/v1/users/p1/recommendations").json()["model_id"]
     assert model
 
-    release.install(SMALL, {"image": {"tag": "next"}}, single=True)
+    release.install(SMALL, {"image": {"tag": "next"}})
     assert release.run("--version").strip().endswith("next")
     remembers(release, model)
 
     namespace.helm("uninstall", "nextup", "--wait", "--timeout", "10m")
     until("nothing but the data", lambda: left(namespace) == KEPT)  # pods take leave by themselves
 
-    release.install(SMALL, single=True)
+    release.install(SMALL)
     remembers(release, model)
 
 

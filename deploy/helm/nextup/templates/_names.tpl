@@ -3,7 +3,11 @@
 {{- end -}}
 
 {{- define "nextup.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
 {{- end -}}
 
 {{- define "nextup.selector" -}}
@@ -20,6 +24,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{- define "nextup.claim" -}}
 {{ .Values.volume.existingClaim | default (printf "%s-data" (include "nextup.name" .)) }}
+{{- end -}}
+
+{{/* The Secret with the admin's password; empty where there is none. */}}
+{{- define "nextup.admin" -}}
+{{- if .Values.admin.existing -}}
+{{ .Values.admin.existing }}
+{{- else if .Values.admin.generate -}}
+{{ include "nextup.name" . }}-admin
+{{- end -}}
 {{- end -}}
 
 {{- define "nextup.several" -}}

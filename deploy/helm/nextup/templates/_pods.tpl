@@ -19,6 +19,12 @@ checksum/secret: {{ .root.Values.secret | toJson | sha256sum }}
 {{- define "nextup.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
+{{- with .root.Values.serviceAccount }}
+serviceAccountName: {{ . }}
+{{- end }}
+{{- with .root.Values.priorityClass }}
+priorityClassName: {{ . }}
+{{- end }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
@@ -38,6 +44,9 @@ nodeSelector: {{- toYaml . | nindent 2 }}
 {{- with .root.Values.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .root.Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
 volumes:
   - name: home
     emptyDir: {}
@@ -54,6 +63,9 @@ volumes:
     persistentVolumeClaim:
       claimName: {{ include "nextup.claim" .root }}
 {{- end }}
+{{- end }}
+{{- with .root.Values.volumes }}
+{{ toYaml . | indent 2 }}
 {{- end }}
 {{- end -}}
 
@@ -86,6 +98,9 @@ volumeMounts:
   - name: data
     mountPath: /platform/data
 {{- end }}
+{{- with .root.Values.mounts }}
+{{ toYaml . | indent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "nextup.env" -}}
@@ -95,11 +110,12 @@ volumeMounts:
 - name: NEXTUP_SCHEDULE__BACKUP_FOLDER # on the volume
   value: data/backups
 {{- end }}
-{{- if and .root.Values.admin.generate (ne .suffix "-migrate") }}
+{{- $admin := include "nextup.admin" .root }}
+{{- if and $admin (ne .suffix "-migrate") }}
 - name: NEXTUP_ACCESS__ADMIN_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ include "nextup.name" .root }}-admin
+      name: {{ $admin }}
       key: password
 {{- end }}
 {{- with .root.Values.env }}
