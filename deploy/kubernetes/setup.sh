@@ -14,6 +14,7 @@ cd "$(dirname "$0")"
 . ./versions.env
 IMAGE=${IMAGE:-nextup} TAG=${TAG:-} CHARTS=${CHARTS:-} HELM_ARGS=${HELM_ARGS:-}
 PATIENCE=${PATIENCE:-15m}
+LAUNCHER="python3 /opt/nextup-launcher/nextup_in_pod.py api nextup-schedule"  # in place of `nextup`
 
 say() { echo "setup: $*" >&2; }
 die() { say "$1"; [ -z "${2-}" ] || say "  $2"; exit 1; }
@@ -65,19 +66,22 @@ chart() {  # RELEASE NAMESPACE CHART VERSION REPOSITORY; more values come from s
 }
 
 word() { head -c 24 /dev/urandom | base64 | tr -d '+/=\n'; }
+fernet() { head -c 32 /dev/urandom | base64 | tr '+/' '-_'; }
 
-passwords() {  # once: the data know them
-  kubectl -n database get secret postgresql > /dev/null 2>&1 && return
-  say "making passwords, kept in the Secret postgresql of the namespace database"
-  kubectl -n database create secret generic postgresql --from-literal=POSTGRES_PASSWORD="$(word)" \
-    --from-literal=NEXTUP_PASSWORD="$(word)" --from-literal=AIRFLOW_PASSWORD="$(word)" > /dev/null
+once() {  # NAMESPACE SECRET KEY=VALUE...: made the first time, since the data know them
+  kubectl -n "$1" get secret "$2" > /dev/null 2>&1 && return
+  say "making passwords, kept in the Secret $2 of the namespace $1"
+  secret "$@"
+}
+
+password() {  # NAMESPACE SECRET KEY
+  kubectl -n "$1" get secret "$2" -o "jsonpath={.data.$3}" | base64 -d
 }
 
 url() {  # NAME: of its database
-  local upper password
+  local upper
   upper=$(echo "$1" | tr '[:lower:]' '[:upper:]')
-  password=$(kubectl -n database get secret postgresql -o "jsonpath={.data.${upper}_PASSWORD}" | base64 -d)
-  echo "postgresql://$1:$password@postgresql.database:5432/$1"
+  echo "postgresql://$1:$(password database postgresql "${upper}_PASSWORD")@postgresql.database:5432/$1"
 }
 
 secret() {  # NAMESPACE NAME KEY=VALUE...
@@ -87,7 +91,7 @@ secret() {  # NAMESPACE NAME KEY=VALUE...
 }
 
 database() {
-  passwords
+  once database postgresql "POSTGRES_PASSWORD=$(word)" "NEXTUP_PASSWORD=$(word)" "AIRFLOW_PASSWORD=$(word)"
   say "PostgreSQL from $POSTGRESQL_IMAGE"
   sed "s|@POSTGRESQL_IMAGE@|$POSTGRESQL_IMAGE|" database.yaml | kubectl apply -f - > /dev/null
   kubectl -n database rollout status statefulset/postgresql --timeout "$PATIENCE" > /dev/null
@@ -108,11 +112,9 @@ nextup() {
 dags() {  # as this version of Nextup writes them
   local folder
   folder=$(mktemp -d)
-  # shellcheck disable=SC2016 # the pod's shell
-  kubectl -n api exec deploy/nextup-api -- sh -c 'nextup airflow /tmp/dags --nextup "python3 /opt/nextup-launcher/nextup_in_pod.py api nextup-schedule" > /tmp/dags.log || { cat /tmp/dags.log >&2; exit 1; }'
-  for file in nextup_dags.py nextup_plan.json; do
-    kubectl -n api exec deploy/nextup-api -- cat "/tmp/dags/$file" > "$folder/$file"
-  done
+  kubectl -n api exec deploy/nextup-api -- sh -ec "
+    nextup airflow /tmp/dags --nextup '$LAUNCHER' > /tmp/dags.log || { cat /tmp/dags.log >&2; exit 1; }
+    tar -cC /tmp/dags nextup_dags.py nextup_plan.json" | tar -xC "$folder"
   for one in "nextup-dags $folder" "nextup-launcher nextup_in_pod.py"; do
     set -- $one
     kubectl -n airflow create configmap "$1" --from-file="$2" --dry-run=client -o yaml | kubectl apply -f - > /dev/null
@@ -121,8 +123,9 @@ dags() {  # as this version of Nextup writes them
   kubectl apply -f airflow-tasks.yaml > /dev/null
 }
 
-airflow_values() {  # names of metrics as the rules and dashboards know them
-  printf 'airflowVersion: %s\ndefaultAirflowTag: %s\nstatsd:\n' "$AIRFLOW_VERSION" "$AIRFLOW_VERSION"
+airflow_values() {  # also names of metrics as the rules and dashboards know them
+  printf 'airflowVersion: %s\ndefaultAirflowTag: %s\n' "$AIRFLOW_VERSION" "$AIRFLOW_VERSION"
+  printf 'createUserJob: {defaultUser: {password: "%s"}}\nstatsd:\n' "$(password airflow airflow-keys admin-password)"
   sed 's/^/  /; s/^  mappings:/  overrideMappings:/' ../prometheus/statsd_mapping.yml
 }
 
@@ -149,6 +152,7 @@ namespace kube-prometheus-stack privileged  # its node exporter looks at the mac
 namespace database restricted
 namespace api restricted
 namespace airflow baseline
+once kube-prometheus-stack grafana-admin admin-user=admin "admin-password=$(word)"
 # first, so that the cluster knows what a ServiceMonitor is
 chart kube-prometheus-stack kube-prometheus-stack kube-prometheus-stack "$PROMETHEUS_CHART_VERSION" \
   https://prometheus-community.github.io/helm-charts < /dev/null
@@ -156,6 +160,8 @@ database
 nextup
 watched
 dags
+once airflow airflow-keys "admin-password=$(word)" "fernet-key=$(fernet)" \
+  "api-secret-key=$(word)" "jwt-secret=$(word)$(word)$(word)"
 secret airflow airflow-metadata "connection=$(url airflow)"
 airflow_values | chart airflow airflow airflow "$AIRFLOW_CHART_VERSION" https://airflow.apache.org
 
@@ -164,7 +170,9 @@ The API is the Service nextup of the namespace api; from here:
   kubectl -n api port-forward service/nextup 8000:80
 Its admin's password:
   kubectl -n api get secret nextup-admin -o jsonpath='{.data.password}' | base64 -d
-Airflow, and Grafana:
+Airflow and its admin's password, Grafana and its admin's:
   kubectl -n airflow port-forward service/airflow-api-server 8080
+  kubectl -n airflow get secret airflow-keys -o jsonpath='{.data.admin-password}' | base64 -d
   kubectl -n kube-prometheus-stack port-forward service/kube-prometheus-stack-grafana 3000:80
+  kubectl -n kube-prometheus-stack get secret grafana-admin -o jsonpath='{.data.admin-password}' | base64 -d
 TEXT

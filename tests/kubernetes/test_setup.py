@@ -41,6 +41,12 @@ spec:
         openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}
 """
 KINDS = ("ServiceMonitor", "PrometheusRule")
+KEYS = {  # as Airflow's chart calls the Secrets, and what is in them
+    "fernetKeySecretName": "fernet-key",
+    "apiSecretKeySecretName": "api-secret-key",
+    "jwtSecretName": "jwt-secret",
+}
+ENOUGH = 20  # characters that nobody guesses
 ACCOUNT = "airflow-scheduler"  # that Airflow's chart makes
 
 
@@ -89,7 +95,8 @@ def run(cluster_with_database: Kubernetes, charts: Path) -> Iterator[list[str]]:
         done = subprocess.run(
             [FOLDER / "setup.sh"], env=environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr
+        print(f"$ deploy/kubernetes/setup.sh\n{done.stderr}{done.stdout}")
+        assert done.returncode == 0
         said.append(done.stderr)
     yield said
     for namespace in NAMESPACES:
@@ -110,10 +117,36 @@ def test_everything_is_there(run: list[str], cluster: Kubernetes) -> None:
     assert api.names("servicemonitors") == {"nextup-api", "nextup-stream"}
     assert {"nextup-alerts", "nextup-recording"} <= api.names("prometheusrules")
     assert "nextup-api" in api.names("configmaps")
-    with Release(api).api() as client:
+    with Release(api, "").api() as client:
         assert client.get("/readyz").json()["status"] == "ready"
         paths = client.get("/openapi.json").json()["paths"]
         assert {"/create-client", "/token", "/recommendations"} <= paths.keys()
+
+
+def test_passwords_and_keys_are_our_own(run: list[str], cluster: Kubernetes) -> None:
+    """Neither Airflow nor Grafana has a password that everybody knows, and neither makes a new key
+    when the script runs again: their charts are given Secrets, which are there."""
+    monitoring = Namespace(cluster, "kube-prometheus-stack")
+    named = noted(monitoring)["grafana"]["admin"]["existingSecret"]
+    assert monitoring.secret(named, "admin-user") == "admin"
+    assert len(monitoring.secret(named, "admin-password")) > ENOUGH
+
+    airflow = Namespace(cluster, "airflow")
+    values = noted(airflow)
+    for setting, key in KEYS.items():
+        assert len(airflow.secret(values[setting], key)) > ENOUGH
+    given = values["createUserJob"]["defaultUser"]["password"]
+    assert given == airflow.secret("airflow-keys", "admin-password")
+    assert len(given) > ENOUGH
+    database = airflow.secret(values["data"]["metadataSecretName"], "connection")
+    assert database.endswith("@postgresql.database:5432/airflow")
+
+
+def noted(namespace: Namespace) -> dict[str, Any]:
+    """The values that the stand-in of the namespace's chart was given."""
+    found = namespace.kubectl("get", "configmap", namespace.name, "-o", "json")
+    values: dict[str, Any] = json.loads(json.loads(found)["data"]["values"])
+    return values
 
 
 def test_an_airflow_task_is_a_pod(run: list[str], cluster: Kubernetes) -> None:
