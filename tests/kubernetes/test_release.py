@@ -54,11 +54,15 @@ def items(release: Release) -> list[str]:
 
 
 def test_a_recommendation_through_the_service(release: Release, items: list[str]) -> None:
-    """From nothing to a list of the model in service; what a person likes changes the next
-    list, whichever pod answers."""
+    """From nothing to a list that the model in service makes for a person whom it knows; what
+    somebody else likes changes the next list, whichever pod answers."""
     with release.api() as api:
-        known = api.get("/v1/users/p1/recommendations?limit=5").json()
-        assert known["model_id"]
+
+        def personal() -> bool:
+            known = api.get("/v1/users/sci-fi-fan/recommendations?limit=5").json()
+            return bool(known["model_id"]) and known["level"] == "fresh"
+
+        until("a list of the model", personal)
         event = {"type": "like", "user_id": "ada", "item_id": items[0]}
         before = api.get("/v1/users/ada/recommendations?limit=5").json()
         assert api.post("/v1/events", json=event).status_code == 202

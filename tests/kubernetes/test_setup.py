@@ -99,8 +99,7 @@ def run(cluster_with_database: Kubernetes, charts: Path) -> Iterator[list[str]]:
         assert done.returncode == 0
         said.append(done.stderr)
     yield said
-    for namespace in NAMESPACES:
-        cluster.kubectl("delete", "namespace", namespace, "--timeout=10m")
+    cluster.kubectl("delete", "namespace", *NAMESPACES, "--timeout=10m")
     cluster.kubectl("delete", "crd", *(f"{kind.lower()}s.monitoring.coreos.com" for kind in KINDS))
 
 

@@ -35,7 +35,7 @@ def test_one_machine(namespace: Namespace) -> None:
     with release.api() as api:
         event = {"type": "like", "user_id": "ada", "item_id": "film:alien-1979", "event_id": "e1"}
         assert api.post("/v1/events", json=event).status_code == 202
-        model = api.get("/v1/users/p1/recommendations").json()["model_id"]
+        model = api.get("/v1/users/sci-fi-fan/recommendations").json()["model_id"]
     assert model
 
     release.install(SMALL, {"image": {"tag": "next"}})
@@ -52,7 +52,8 @@ def test_one_machine(namespace: Namespace) -> None:
 def remembers(release: Release, model: str) -> None:
     """It serves the same model, knows its admin, and what Ada did."""
     with release.api() as api:
-        assert api.get("/v1/users/p1/recommendations").json()["model_id"] == model
+        known = api.get("/v1/users/sci-fi-fan/recommendations").json()
+        assert (known["model_id"], known["level"]) == (model, "fresh")
         again = {"type": "like", "user_id": "ada", "item_id": "film:alien-1979", "event_id": "e1"}
         assert api.post("/v1/events", json=again).json()["duplicate"]
         history = api.get("/v1/users/ada/history").json()
