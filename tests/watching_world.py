@@ -83,13 +83,13 @@ class Watch(NamedTuple):
             assert self.told() == {wanted}
             time.sleep(1)
 
-    def targets(self, targets: list[Target]) -> None:
-        """Scrape these from now on."""
+    def targets(self, targets: list[Target], file: str = "all") -> None:
+        """Scrape these from now on, in place of those of the same file."""
         groups = [
             {"targets": [one.address], "labels": {"job": one.job, "__metrics_path__": one.path}}
             for one in targets
         ]
-        beside = self.prometheus.folder / "targets" / "all.new"
+        beside = self.prometheus.folder / "targets" / f"{file}.new"
         beside.write_text(yaml.safe_dump(groups))
         beside.rename(beside.with_suffix(".yml"))
 

@@ -39,6 +39,7 @@ OTHER_VARIABLES = {  # read elsewhere than in the settings
     "NEXTUP_HOME",
     "NEXTUP_NATIVE",
     "NEXTUP_REQUIRE_SERVERS",
+    "NEXTUP_TEST_ENGINE_URL",
     "NEXTUP_TEST_REDIS_URL",
     "NEXTUP_TEST_SERVERS",
     "NEXTUP_STACK_CACHE",

@@ -74,7 +74,7 @@ def test_no_query_is_empty(built_folder: Path, tmp_path: Path) -> None:
     ):
         with ThreadPoolExecutor() as pool:
             others = [one for some in pool.map(lambda begin: begin(start), OTHERS) for one in some]
-        watch.targets([*nextup.targets(), *others])
+        watch.targets(others, "others")
         with traffic(nextup):
             until(lambda: not empty(watch), lambda: f"empty: {empty(watch)}")
         assert not missing(watch)

@@ -448,7 +448,7 @@ def asking(folder: Path) -> None:
         started("serve", "--port", "0", cwd=folder) as process,
         httpx.Client(base_url=line_with(process, "Serving on").split()[2].rstrip(";")) as client,
     ):
-        answer = client.get(f"/v1/users/{NEWCOMER}/recommendations")
+        answer = client.get(f"/v1/users/{NEWCOMER}/recommendations?limit=10")
         assert answer.status_code == 200, answer.text
         films = answer.json()["items"]
         assert len(films) == 10
@@ -461,7 +461,7 @@ def asking(folder: Path) -> None:
 def notebooks(folder: Path) -> None:
     """Each runs to its end, and shows what it says."""
     shown = {
-        "explore_hdfs": "rating.csv",
+        "explore_hdfs": "userId",
         "load_als_model": "factors",
         "query_cassandra": "people have a list",
         "see_recommendations": "level: ",

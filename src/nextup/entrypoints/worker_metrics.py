@@ -6,7 +6,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    ProcessCollector,
+    start_http_server,
+)
 
 from nextup.domain.errors import ConfigurationError
 from nextup.entrypoints.event_metrics import EventMetrics
@@ -122,6 +128,7 @@ def scraped(registry: CollectorRegistry, host: str, port: int) -> Iterator[None]
     if not port:
         yield
         return
+    ProcessCollector(registry=registry)
     try:
         server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
