@@ -44,10 +44,13 @@ class Project:
 
     def up(self, *services: str) -> None:
         """Start these and what they need, or all; return when all are healthy."""
-        wanted = set(services or self.services)
+        asked = set(services or self.services)
+        wanted = asked.union(*(self._needs(one) for one in asked))
+        # one call for all: podman-compose needs seconds to read the file each time
+        self.compose("up", "--no-start", "--no-build", "--no-deps", *sorted(wanted))
         for name in self._in_order():
-            if name in wanted or any(name in self._needs(one) for one in wanted):
-                self.compose("up", "--detach", "--no-build", "--no-deps", name)
+            if name in wanted:
+                engine.podman("start", self.container(name))
                 self.wait(name)
 
     def wait(self, name: str) -> None:
