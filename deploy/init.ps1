@@ -3,6 +3,10 @@ param([string]$Folder = "film-lakehouse")
 $ErrorActionPreference = "Stop"
 $Deploy = $PSScriptRoot
 $Root = Split-Path $Deploy
+if (Test-Path $Folder -PathType Leaf) { throw "$Folder is a file; name a folder." }
+if ((Test-Path "$Folder/nextup.toml") -and -not (Select-String -Quiet '^recipe = "film-lakehouse"' "$Folder/nextup.toml")) {
+    throw "$Folder is another recipe's; name a new folder, or one of film-lakehouse."
+}
 $Engine = if ($env:ENGINE) { $env:ENGINE } elseif (Get-Command docker -ErrorAction SilentlyContinue) { "docker" } else { "podman" }
 
 function Invoke-Checked([string]$Program, [string[]]$Words) {
