@@ -102,6 +102,19 @@ def test_needs(profile: str) -> None:
             assert need in started or how.get("required") is False
 
 
+def test_hdfs_comes_back() -> None:
+    """A NameNode that has blocks leaves its safe mode when a DataNode reports them; since DataNodes
+    wait for its health, that must not ask for more than an answer."""
+    name, data = (SERVICES[one]["healthcheck"]["test"][-1] for one in ("namenode", "datanode"))
+    assert SERVICES["datanode"]["depends_on"] == {"namenode": {"condition": "service_healthy"}}
+    assert "Operational" not in name
+    assert "Operational" in data
+    waiting = [one for one in SERVICES.values() if "namenode" in one.get("depends_on", {})]
+    assert all(
+        "datanode" in one["depends_on"] for one in waiting if one is not SERVICES["datanode"]
+    )
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_memory(profile: str) -> None:
     """All limits of a profile together; they are limits, and most stay far below theirs."""
