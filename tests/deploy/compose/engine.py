@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -161,7 +162,9 @@ def make_base() -> None:
 
 
 def _buildah(name: str, context: Path, file: str, *options: str) -> None:
-    secret = [f"--secret=id=ca,src={CERTIFICATES}"] if CERTIFICATES.exists() else []
+    told_in_secret()
+    secret = [f"--secret=id=pip,src={FOLDER / 'pip.conf'}"]
+    secret += [f"--secret=id=ca,src={CERTIFICATES}"] if CERTIFICATES.exists() else []
     run(
         *("buildah", "build", "--quiet", "--layers", "--format", "docker", "--network", "host"),
         *(f"--build-arg=BASE={BASE}", *secret, *options, "--file", file, "--tag", name, "."),
@@ -205,6 +208,20 @@ def inspect(thing: str, *, kind: str = "image") -> Any:
     return json.loads(podman(kind, "inspect", thing))[0]
 
 
-def layers(image: str) -> Sequence[str]:
+def folders_of(image: str) -> Sequence[str]:
+    """Where the storage keeps its layers, the base first."""
+    data = inspect(image)["GraphDriver"]["Data"]
+    return [*reversed(data.get("LowerDir", "").split(":")), data["UpperDir"]]
+
+
+def told_in_secret() -> str:
+    """A word that every build gets as a secret: in the pip.conf, which pip reads."""
+    file = FOLDER / "pip.conf"
+    if not file.exists():
+        file.write_text(f"# {secrets.token_hex(20)}\n")
+    return file.read_text().strip("# \n")
+
+
+def history(image: str) -> Sequence[str]:
     """The commands that made it."""
     return podman("history", "--no-trunc", "--format", "{{.CreatedBy}}", image).splitlines()
