@@ -6,6 +6,7 @@ them: what Docker does by `depends_on` is done here, service by service.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from pathlib import Path
@@ -48,24 +49,21 @@ class Project:
         wanted = asked.union(*(self._needs(one) for one in asked))
         # one call for all: podman-compose needs seconds to read the file each time
         self.compose("up", "--no-start", "--no-build", "--no-deps", *sorted(wanted))
-        for name in self._in_order():
-            if name in wanted:
-                engine.podman("start", self.container(name))
-                self.wait(name)
+        self._start(wanted)
 
     def wait(self, name: str) -> None:
         """Until it is healthy, or has ended well where it is there to end."""
         deadline = time.monotonic() + HEALTHY_SECONDS
         container = self.container(name)
         while True:
-            state = engine.inspect(container, kind="container")["State"]
+            found = engine.inspect(container, kind="container")
+            state = found["State"]
             if self.services[name].get("restart") == "no":
                 done = state["Status"] == "exited"
                 assert not (done and state["ExitCode"]), self.log(name)
-            elif self.services[name].get("healthcheck", {}).get("disable"):
-                done = state["Status"] == "running"
             else:
-                done = state["Status"] == "running" and engine.healthy(container)
+                checked = found["Config"].get("Healthcheck", {}).get("Test", ["NONE"]) != ["NONE"]
+                done = state["Status"] == "running" and (not checked or engine.healthy(container))
             if done:
                 return
             assert time.monotonic() < deadline, f"{name} is not healthy: {self.log(name)}"
@@ -106,35 +104,38 @@ class Project:
     def restart(self) -> None:
         """Stop everything, and start it again in order."""
         self.compose("stop", "--timeout", "30")
-        for name in self._in_order():
-            if self.services[name].get("restart") != "no":
-                engine.podman("start", self.container(name))
-                self.wait(name)
+        self._start({name for name, one in self.services.items() if one.get("restart") != "no"})
 
     def remove(self) -> None:
         """Whatever a failed test left."""
-        for kind in ("container", "volume", "network"):
-            listed = engine.podman(kind, "ls", *(["-a"] if kind == "container" else []), "--quiet")
-            for one in listed.split():
-                known = str(engine.inspect(one, kind=kind))
-                if self.name in known:
-                    engine.podman(kind, "rm", "--force", one)
+        for kind, listed in self._all():
+            for one in listed:
+                if self.name in str(one):
+                    engine.podman(
+                        kind, "rm", "--force", one.get("Id") or one.get("Name") or one["name"]
+                    )
+
+    def published(self) -> dict[str, int]:
+        """Ports on this machine, by the variables that choose them; not those of programs of Spark,
+        which are there while one runs."""
+        text = " ".join(port for one in self.services.values() for port in one.get("ports", ()))
+        names = set(re.findall(r"\$\{([A-Z_]+_PORT):", text)) - {"SPARK_DRIVER_PORT"}
+        return {name: self.ports[name] for name in sorted(names)}
 
     def in_redis(self, *command: str) -> str:
         """What redis-cli says, with the password that its container knows."""
         return self.execute("redis", "redis-cli", "--raw", *command).strip()
 
     def left(self) -> list[str]:
-        """What is there of it: containers, volumes, networks."""
-        found = []
-        for kind in ("container", "volume", "network"):
-            listed = engine.podman(
-                kind, "ls", *(["-a"] if kind == "container" else []), "--format=json"
-            )
-            found += [
-                str(one) for one in yaml.safe_load(listed or "[]") or [] if self.name in str(one)
-            ]
-        return found
+        """What is there of it: containers, pods, volumes, networks."""
+        return [str(one) for _, listed in self._all() for one in listed if self.name in str(one)]
+
+    @staticmethod
+    def _all() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        for kind in ("container", "pod", "volume", "network"):
+            options = ["--all"] if kind == "container" else []
+            listed = engine.podman(kind, "ls", *options, "--format=json")
+            yield kind, yaml.safe_load(listed or "[]") or []
 
     def _needs(self, name: str) -> set[str]:
         found: set[str] = set()
@@ -143,5 +144,12 @@ class Project:
                 found |= {need} | self._needs(need)
         return found
 
-    def _in_order(self) -> Iterator[str]:
-        yield from sorted(self.services, key=lambda name: len(self._needs(name)))
+    def _start(self, wanted: set[str]) -> None:
+        """Each when all that it needs is healthy; none needs another that has as many needs."""
+        depths: dict[int, list[str]] = {}
+        for name in sorted(wanted):
+            depths.setdefault(len(self._needs(name)), []).append(name)
+        for _, together in sorted(depths.items()):
+            engine.podman("start", *map(self.container, together))
+            for name in together:
+                self.wait(name)
