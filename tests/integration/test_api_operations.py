@@ -294,7 +294,9 @@ class TestWatching:
             'nextup_lake_bytes{table="bronze.events"}',
             "nextup_generation_age_seconds",
             "nextup_list_coverage_ratio",
+            "process_resident_memory_bytes",
         )
+        send(client, "measured", "film-1")
         client.post(f"{ROOT}/runs", json={"last": "refine"})
         until(lambda: client.get(f"{ROOT}/runs?limit=1").json()["runs"][0]["outcome"] != "running")
         until(lambda: all(name in client.get("/metrics").text for name in wanted))
