@@ -152,10 +152,10 @@ def metrics_page() -> Iterator[str]:
 
 def _metrics_of(registry: Any) -> Iterator[str]:
     for collector in dict.fromkeys(registry._collector_to_names):  # there is no public list
-        family = next(iter(collector.describe()))
-        suffix = "_total" if family.type == "counter" else ""
         labels = ", ".join(f"`{name}`" for name in getattr(collector, "_labelnames", ()))
-        yield _row(f"`{family.name}{suffix}`", family.type, labels, family.documentation)
+        for family in getattr(collector, "describe", collector.collect)():
+            suffix = "_total" if family.type == "counter" else ""
+            yield _row(f"`{family.name}{suffix}`", family.type, labels, family.documentation)
 
 
 PAGES = {
