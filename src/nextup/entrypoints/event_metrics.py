@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Histogram, ProcessCollector
 
 from nextup.services.intake import Fate
 
@@ -26,6 +26,7 @@ class EventMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        ProcessCollector(registry=registry)
         self.events = Counter(
             "nextup_events_total", "Records taken in.", ("type", "outcome"), registry=registry
         )

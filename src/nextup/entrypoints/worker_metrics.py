@@ -84,6 +84,7 @@ class ScheduleMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.jobs = Counter(
             "nextup_schedule_jobs_total",
             "Jobs that were done, well or not.",
@@ -128,7 +129,6 @@ def scraped(registry: CollectorRegistry, host: str, port: int) -> Iterator[None]
     if not port:
         yield
         return
-    ProcessCollector(registry=registry)
     try:
         server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:

@@ -7,7 +7,7 @@ from collections import Counter as CountOf
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from nextup.entrypoints.event_metrics import EventMetrics
@@ -24,7 +24,6 @@ class Metrics(EventMetrics):
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
         super().__init__(registry)
         self.together: Any = None  # the sums of all workers, where there are several
         self.before_reading: list[Callable[[], object]] = []  # what is counted elsewhere first
