@@ -34,9 +34,13 @@ demo: $(VENV)/.core  ## build the sample platform, serve it, and say what to try
 	@$(BIN)/nextup demo $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.dev  ## all tests, in parallel, with coverage (ARGS are pytest's)
+test: $(VENV)/.dev  ## all tests, in parallel (ARGS are pytest's)
 	@$(BIN)/python -m stack --fetch
-	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+.PHONY: coverage
+coverage: $(VENV)/.dev  ## which lines the tests run, into htmlcov; half as slow again (ARGS=tests/unit)
+	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered --cov-report=html $(ARGS)"
 
 .PHONY: check
 check: $(VENV)/.dev  ## lint, format, types, import floors: what CI and pre-commit run
