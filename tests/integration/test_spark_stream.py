@@ -7,6 +7,7 @@ import secrets
 import shutil
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,25 +49,35 @@ FILMS, TASTES = 24, 3
 PATIENCE_SECONDS = 240.0  # on a busy machine; never a measure
 
 
-@pytest.fixture
-def platform(
-    request: pytest.FixtureRequest, tmp_path: Path, spark: dict[str, Any]
+@contextmanager
+def following(
+    request: pytest.FixtureRequest, home: Path, spark: dict[str, Any], **more: Any
 ) -> Iterator[Platform]:
     """A platform whose log is on Kafka and whose engine is Spark, for a tenant of this test."""
     url = reach(request, Backend("kafka")).url
     tenant = f"t{secrets.token_hex(4)}"
     settings = load_settings(
-        tmp_path,
+        home,
         tenant=tenant,
         event_log_url=url,
         kafka={"partitions": 2, "dedupe_events": 20},
         lake={"collect_seconds": 0.2},
         stream={"lists_seconds": 0.2},
         **spark,
+        **more,
     )
     with open_platform(settings) as opened:
         yield opened
     clean_server(url, f"{tenant}_")
+
+
+@pytest.fixture
+def platform(
+    request: pytest.FixtureRequest, tmp_path: Path, spark: dict[str, Any]
+) -> Iterator[Platform]:
+    """One whose lake is on this disk."""
+    with following(request, tmp_path, spark) as opened:
+        yield opened
 
 
 def event(number: int, **more: Any) -> Event:
@@ -144,6 +155,20 @@ def test_bronze_is_as_the_lake_writer_makes_it(platform: Platform, tmp_path: Pat
     refine(LocalEngine(platform.lake), platform.catalog, batch_rows=1_000)
     kept = platform.lake.scan(Table.INTERACTIONS).select("event_id").collect()
     assert "e200" in kept["event_id"].to_list()  # late, by its own time, and not lost
+
+
+def test_a_lake_on_s3(
+    request: pytest.FixtureRequest, tmp_path: Path, spark: dict[str, Any]
+) -> None:
+    """Tables and, where the settings say nothing else, checkpoints lie there; what comes later is
+    all that the next round reads."""
+    lake = f"{reach(request, Backend('s3')).url}/{tmp_path.name}"
+    with following(request, tmp_path, spark, lake_url=lake) as platform:
+        for number in range(2):
+            platform.event_log.append([event(10 * number + one) for one in range(10)])
+            stream_once(platform)
+            assert len(rows_of(platform.lake, Table.EVENTS)) == 10 * (number + 1)
+        assert platform.lake.position(Table.EVENTS, SOURCE) == platform.event_log.head()
 
 
 def test_any_checkpoint_gives_the_same_table(platform: Platform, tmp_path: Path) -> None:

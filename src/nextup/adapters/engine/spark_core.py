@@ -73,7 +73,7 @@ class SparkCore:
         with self._explained():
             if not files:
                 return nw.from_native(empty_frame(self._session, schema))
-            places = [_for_hadoop(file) for file in files]
+            places = [for_hadoop(file) for file in files]
             return nw.from_native(read_files(self._session, places, schema))
 
     def position(self, table: Table, source: str) -> Position:
@@ -170,7 +170,7 @@ class SparkCore:
     # ---- inside
 
     def _place(self, table: Table) -> str:
-        return _for_hadoop(self._lake.uri(table))
+        return for_hadoop(self._lake.uri(table))
 
     def _written(self, table: Table, frame: Frames) -> tuple[list[Any], int]:
         schema = table_schema(table)
@@ -199,7 +199,7 @@ class SparkCore:
             raise self._lake.explain(told, "The lake") from error
 
 
-def _for_hadoop(place: str) -> str:
+def for_hadoop(place: str) -> str:
     """As executors name it: a path is one of the local disk, and `s3` is an old driver's."""
     return f"file://{place}" if Path(place).is_absolute() else place.replace("s3://", "s3a://", 1)
 

@@ -21,6 +21,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as sf
 
 from nextup.adapters.engine.spark_blocks import SparkBlocks
+from nextup.adapters.engine.spark_core import for_hadoop
 from nextup.adapters.engine.spark_stream_kafka import (
     EVENTS,
     MESSAGES,
@@ -219,7 +220,7 @@ class SparkStreams(SparkBlocks):
         if place.startswith("file://") or "://" not in place:
             folder = (settings.home / place.removeprefix("file://")).absolute()
             return folder.as_uri()
-        return place
+        return for_hadoop(place)
 
 
 class _LakeWriter:
