@@ -37,6 +37,7 @@ HOLDS: Final[Mapping[str, tuple[str, ...]]] = {
     "sqlite": ("recommendation_store", "online_state", "control", "catalog", "event_log"),
     "file": ("lake", "files"),
     "hdfs": ("lake", "files"),
+    "s3": ("lake",),  # which has no files that grow at their end
 }
 """What one URL can take in, by its scheme; `lake` and `files` get folders of these names in it."""
 
