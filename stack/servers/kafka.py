@@ -71,7 +71,7 @@ class Kafka(Server):
             self._properties(number).write_text(self._configuration(number))
             self._call(
                 *self._java("kafka.tools.StorageTool"),
-                *("format", "-t", cluster, "-c", str(self._properties(number))),
+                *("format", f"--cluster-id={cluster}", "-c", str(self._properties(number))),
             )
         self._describe_secure_listener()
 
