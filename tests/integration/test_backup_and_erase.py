@@ -83,6 +83,23 @@ def test_a_damaged_backup_changes_nothing(built: Platform, tmp_path: Path) -> No
     assert facts(built) == before
 
 
+@pytest.mark.filterwarnings("ignore:Python 3.14:DeprecationWarning")
+def test_a_python_without_filters(
+    built: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python before 3.11.4, which Debian 12 has, restores too; and no file outside is written."""
+    monkeypatch.delattr(tarfile, "data_filter")
+    archive = tmp_path / "all.tar"
+    backup(ports(built), archive)
+    with open_platform(load_settings(tmp_path / "elsewhere")) as other:
+        restore(ports(other), archive)
+        assert facts(other) == facts(built)
+    with tarfile.open(archive, "a") as tar:
+        tar.add(__file__, arcname="../outside")
+    with pytest.raises(CorruptData, match="outside' does not belong"):
+        restore(ports(built), archive)
+
+
 def test_a_truncated_backup_changes_nothing(built: Platform, tmp_path: Path) -> None:
     """Half an archive is refused like a damaged one; no archive at all is the caller's mistake."""
     archive = tmp_path / "all.tar"

@@ -13,7 +13,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -148,7 +148,7 @@ def _unpack(archive: Path, folder: Path) -> _Manifest:
     damaged = "The backup is damaged; nothing was changed."
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder, **_safely(tar))
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
     except (tarfile.TarError, OSError, EOFError, msgspec.DecodeError) as error:
         if isinstance(error, OSError) and error.errno in _FULL:
@@ -160,6 +160,18 @@ def _unpack(archive: Path, folder: Path) -> _Manifest:
         first = f"First bad file: {wrong[0]}; {len(wrong)} in all."
         raise CorruptData(f"{damaged} {first}", cure="Use an older backup.")
     return manifest
+
+
+def _safely(tar: tarfile.TarFile) -> dict[str, Any]:
+    """How to take out what cannot write elsewhere. Raises TarError where Python, before 3.11.4, has
+    no filter of its own and a member is more than a file within the folder."""
+    if hasattr(tarfile, "data_filter"):
+        return {"filter": "data"}
+    for member in tar.getmembers():
+        path = PurePosixPath(member.name)
+        if not (member.isfile() or member.isdir()) or path.is_absolute() or ".." in path.parts:
+            raise tarfile.TarError(f"{member.name!r} does not belong into a backup")
+    return {}
 
 
 def _checksums(folder: Path) -> dict[str, str]:
