@@ -10,11 +10,12 @@ set -eu
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 BUILD=/opt/build  # setuptools, pinned as all else: what comes as source is built with it
 BEFORE=/tmp/before ADDED=/tmp/added
+AFRESH=
 
 into() {  # FOLDER PINS|WHEEL
   case $2 in
   *.whl) set -- "$1" --no-index "$2" ;;
-  *) set -- "$1" --require-hashes --requirement "$2" ;;
+  *) set -- "$1" $AFRESH --require-hashes --requirement "$2" ;;
   esac
   folder=$1
   shift
@@ -54,6 +55,7 @@ case $1 in
 *)
   python3 -m venv --without-pip "$1"
   files "$1" > $BEFORE
+  AFRESH=--ignore-installed  # pip sees what builds and what is built together, and would leave out what both have
   into "$1" "$2"
   [ "$1" = $BUILD ] || settle "$1"
   ;;

@@ -11,6 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from stack.processes import free_port
 from tests.deploy.compose import engine
 
@@ -21,6 +23,13 @@ LARGEST = {  # bytes over the base image, with a tenth to spare: what is more is
     "airflow": 2_150_000_000,
     "notebooks": 2_500_000_000,
     "mlflow": 1_200_000_000,
+}
+STARTS = {  # what each image is there for, as far as it goes without other servers
+    "nextup": "nextup --help",
+    "spark": "java -version && python3 -c 'import pyspark.sql'",
+    "airflow": "python3 -c 'import airflow.providers.celery.executors.celery_executor'",
+    "notebooks": "jupyter lab --version",
+    "mlflow": "mlflow --version",
 }
 SECRET = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----|_authToken|://[^/\s:@]+:[^/\s@]+@")
 
@@ -98,6 +107,30 @@ def test_what_was_stripped_still_loads(image: str) -> None:
         f" ! -path '*/pyarrow/*' | env PATH=$(ls -d /opt/*/bin | head -1) python3 -c '{script}'",
     )
     assert len(said.split()) > 10
+
+
+def test_what_is_required_is_there(image: str) -> None:
+    """Each distribution has those that it asks for; pins are installed without looking."""
+    script = (
+        "import importlib.metadata as m, json;"
+        "print(json.dumps({one.name: one.requires or [] for one in m.distributions()}))"
+    )
+    said = shell(image, f"for one in /opt/*/bin/python3; do $one -c '{script}'; done")
+    for environment in map(json.loads, said.splitlines()):
+        there = {canonicalize_name(name) for name in environment}
+        asked = [Requirement(one) for some in environment.values() for one in some]
+        missing = {
+            canonicalize_name(one.name)
+            for one in asked
+            if one.marker is None or one.marker.evaluate({"extra": ""})
+        } - there
+        assert not missing
+
+
+def test_it_starts(image: str) -> None:
+    """What was pinned fits together."""
+    name = image.rpartition("/")[2].partition(":")[0]
+    assert shell(image, f"export HOME=/tmp; ({STARTS[name]}) > /tmp/said 2>&1 && echo fine").strip()
 
 
 def test_no_compiler(image: str) -> None:
