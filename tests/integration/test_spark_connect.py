@@ -34,15 +34,19 @@ FEW: dict[str, Any] = {
 """A small model, and as many parts as there are cores."""
 
 # A process has one Spark, so this one has its own. It runs the pipeline to its end, has the
-# executors publish what it made into another store, and says how a stream is refused.
+# executors publish what it made into another store, searches for a better model, and says how a
+# stream is refused.
 PROGRAM = """
 import json, sys
 from nextup.bootstrap import StoreOpener, open_platform
 from nextup.domain.errors import ConfigurationError
 from nextup.entrypoints.cli.context import context_of
 from nextup.entrypoints.cli.engine_streams import engine_shares
-from nextup.services.pipeline import run_pipeline
+from nextup.services.dataset import load_item_facts
+from nextup.services.pipeline import end_of_day, run_pipeline
 from nextup.services.publish import publish
+from nextup.services.trials import Budget
+from nextup.services.tune import tune
 from nextup.settings import load_settings
 from tests.conftest import DAY
 
@@ -55,12 +59,17 @@ with open_platform(settings) as platform, open_platform(stores) as elsewhere:
     run_pipeline(context_of(platform, DAY), platform.control)
     there = elsewhere.recommendation_store
     lists = publish(platform.engine, there, platform.control, reopen=StoreOpener.of(stores)).lists
+    found = tune(
+        platform.engine, platform.files, platform.settings, load_item_facts(platform.engine),
+        end_of_day(DAY, platform.settings), Budget(trials=1), only=["als"],
+    )
+    failed = {one.model: one.failed for one in found.searched}
     try:
         engine_shares(platform, {"lake"}, once=True)["lake"].step()
     except ConfigurationError as error:
         refused = str(error)
     model = platform.control.models()[0]
-print(json.dumps([model.model_id, model.lineage["engine"], lists, refused]))
+print(json.dumps([model.model_id, model.lineage["engine"], lists, failed, refused]))
 """
 
 
@@ -75,7 +84,8 @@ def test_the_pipeline_over_spark_connect(
     request: pytest.FixtureRequest, place: Place, sample_folder: Path, tmp_path: Path
 ) -> None:
     """Every table is the local engine's, its model was trained there, lists are place by place
-    those of one process, executors publish them, and streams are refused with what to do."""
+    those of one process, executors publish them, a search tries models there, and streams are
+    refused with what to do."""
     connect = reach(request, Backend("spark_connect")).url
     folder = tmp_path / "sample"
     shutil.copytree(sample_folder, folder)
@@ -83,8 +93,9 @@ def test_the_pipeline_over_spark_connect(
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, text=True, check=True
     )
-    model_id, engine, lists, refused = json.loads(done.stdout.splitlines()[-1])
+    model_id, engine, lists, failed, refused = json.loads(done.stdout.splitlines()[-1])
     assert engine == "spark"
+    assert failed == {"popularity": 0, "als": 0}
     assert "spark://host:7077" in refused
     store = place.recommendation_store()
     there = load_settings(folder, lake_url="file://there", **FEW)
