@@ -148,7 +148,7 @@ def _unpack(archive: Path, folder: Path) -> _Manifest:
     damaged = "The backup is damaged; nothing was changed."
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, **_safely(tar))
+            _extract(tar, folder)
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
     except (tarfile.TarError, OSError, EOFError, msgspec.DecodeError) as error:
         if isinstance(error, OSError) and error.errno in _FULL:
@@ -162,16 +162,17 @@ def _unpack(archive: Path, folder: Path) -> _Manifest:
     return manifest
 
 
-def _safely(tar: tarfile.TarFile) -> dict[str, Any]:
-    """How to take out what cannot write elsewhere. Raises TarError where Python, before 3.11.4, has
-    no filter of its own and a member is more than a file within the folder."""
+def _extract(tar: tarfile.TarFile, folder: Path) -> None:
+    """Raises TarError, with nothing written, where Python, before 3.11.4, has no filter of its own
+    and a member is more than a file within the folder."""
     if hasattr(tarfile, "data_filter"):
-        return {"filter": "data"}
+        tar.extractall(folder, filter="data")
+        return
     for member in tar.getmembers():
         path = PurePosixPath(member.name)
         if not (member.isfile() or member.isdir()) or path.is_absolute() or ".." in path.parts:
             raise tarfile.TarError(f"{member.name!r} does not belong into a backup")
-    return {}
+    tar.extractall(folder)  # noqa: S202 - its members were looked at
 
 
 def _checksums(folder: Path) -> dict[str, str]:
