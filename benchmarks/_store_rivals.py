@@ -26,8 +26,11 @@ from nextup.adapters.cassandra_url import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from confluent_kafka import KafkaError, Message
+
 BUCKETS = 256
 IN_FLIGHT = 128
+SERVED_AT_ONCE = 500
 
 
 class Rival(ABC):
@@ -201,7 +204,8 @@ class CassandraLoop(Rival):
 
 
 class KafkaLoops:
-    """One producer and one consumer, both set as ours, with messages that are made already."""
+    """One producer and one consumer, both set as ours, with messages that are made already. The
+    producer is told of each whether it was acknowledged, as whoever must not lose any has to be."""
 
     def __init__(self, brokers: str, topic: str, messages: list[tuple[bytes, bytes]]) -> None:
         self._brokers = brokers
@@ -223,9 +227,18 @@ class KafkaLoops:
                 "queue.buffering.max.messages": 1_000_000,
             }
         )
-        for key, content in self._messages:
-            producer.produce(self._topic, content, key)
+        failed: list[KafkaError] = []
+
+        def acknowledged(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                failed.append(error)
+
+        for at, (key, content) in enumerate(self._messages):
+            producer.produce(self._topic, content, key, on_delivery=acknowledged)
+            if at % SERVED_AT_ONCE == 0:
+                producer.poll(0)
         producer.flush()
+        assert not failed
 
     def consume(self) -> None:
         """All messages of the topic, as the driver returns them."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEPLOY = engine.ROOT / "deploy"
 FILES = (DEPLOY / "compose.yaml", DEPLOY / "compose.tests.yaml")
 HEALTHY_SECONDS = 600.0  # a busy machine starts a dozen servers
+FALLS = 10  # more are no coincidence
 PORTS = (
     *("API_PORT", "KAFKA_PORT", "KAFKA_UI_PORT", "SPARK_MASTER_PORT", "SPARK_DRIVER_PORT"),
     *("SPARK_HISTORY_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT"),
@@ -97,6 +98,15 @@ class Project:
         """Run something in it."""
         return engine.podman("exec", self.container(service), *command)
 
+    def fallen(self) -> dict[str, int]:
+        """How often services ended by themselves and were started again, those that kept on at it:
+        one whose stop was cut short ends a few times, until its old lock is let go."""
+        counts = {
+            name: engine.inspect(self.container(name), kind="container")["RestartCount"]
+            for name in self.services
+        }
+        return {name: count for name, count in counts.items() if count > FALLS}
+
     def down(self) -> None:
         """As a person ends it: containers, networks and volumes."""
         self.compose("down", "--volumes", "--timeout", "30")
@@ -115,10 +125,21 @@ class Project:
                         kind, "rm", "--force", one.get("Id") or one.get("Name") or one["name"]
                     )
 
-    def published(self) -> dict[str, int]:
+    def nextup(self, service: str, *command: str) -> str:
+        """One of Nextup's commands beside the servers, in the deployment's folder."""
+        there = ("--workdir=/folder", "--env=NEXTUP_HOME=/platform")
+        return engine.podman("exec", *there, self.container(service), "nextup", *command)
+
+    def secret(self, name: str) -> str:
+        """What `nextup init` made up for this deployment."""
+        lines = (self.folder / ".env").read_text().splitlines()
+        return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
+
+    def published(self, *without: str) -> dict[str, int]:
         """Ports on this machine, by the variables that choose them; not those of programs of Spark,
         which are there while one runs."""
-        text = " ".join(port for one in self.services.values() for port in one.get("ports", ()))
+        others = [one for name, one in self.services.items() if name not in without]
+        text = " ".join(port for one in others for port in one.get("ports", ()))
         names = set(re.findall(r"\$\{([A-Z_]+_PORT):", text)) - {"SPARK_DRIVER_PORT"}
         return {name: self.ports[name] for name in sorted(names)}
 
