@@ -315,6 +315,10 @@ def test_ctrl_c_is_said_plainly(built_folder: Path, tmp_path: Path) -> None:
     finishes the work."""
     home = tmp_path / "platform"
     shutil.copytree(built_folder, home)
+    settings = home / "nextup.toml"
+    usual = settings.read_text()
+    # half a minute of training, so that it is not over before it is interrupted
+    settings.write_text(usual.replace("[models.als]", "[models.als]\niterations = 3000"))
     with started("pipeline", "run", "--date", "2026-03-29", cwd=home) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -325,5 +329,6 @@ def test_ctrl_c_is_said_plainly(built_folder: Path, tmp_path: Path) -> None:
     assert err == "Error: Interrupted. Running the same command again continues.\n"
     runs = nextup("pipeline", "status", "--json", cwd=home).document
     assert [run["outcome"] for run in runs] == ["failed", "succeeded"]
+    settings.write_text(usual)
     again = nextup("pipeline", "run", "--date", "2026-03-29", "--json", cwd=home).document
     assert again["outcome"] == "succeeded"
