@@ -14,7 +14,6 @@ that it saw last, and asks again only where the answer says that it guessed wron
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -98,16 +97,10 @@ class RedisRecommendationStore:
             raise in_service(generation)
         written = 0
         rest = iter(lists)
-        with ThreadPoolExecutor(1, "nextup-publish") as sender:
-            sent: Future[None] | None = None  # on its way while the next is packed
-            while batch := list(islice(rest, LISTS_PER_BATCH)):
-                packed = {each.user_id: self._packer.pack(each) for each in batch}
-                if sent is not None:
-                    sent.result()
-                sent = sender.submit(self._put, generation, packed)
-                written += len(batch)
-            if sent is not None:
-                sent.result()
+        while batch := list(islice(rest, LISTS_PER_BATCH)):
+            packed = {each.user_id: self._packer.pack(each) for each in batch}
+            self._put(generation, packed)
+            written += len(batch)
         return written
 
     def switch(self, generation: str) -> None:
