@@ -164,7 +164,13 @@ def taking_in(url: str, options: argparse.Namespace, home: Path) -> list[harness
     harness.say(f"kafka: {', '.join(rates)}")
     intake, lake = f"kafka: take in {len(events):,} events", "kafka: log into the lake"
     return [
-        row(intake, each["intake"], each["produce"], "a raw producer", LOG_GOAL),
+        row(
+            intake,
+            each["intake"],
+            each["produce"],
+            "a raw producer, told of each message",
+            LOG_GOAL,
+        ),
         row(lake, each["write"], each["consume"], "a raw consumer", LOG_GOAL),
     ]
 
