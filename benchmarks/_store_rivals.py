@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from redis import Redis
 
 from nextup.adapters.cassandra_url import parse
+from nextup.adapters.event_log.kafka_writing import SERVED_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 BUCKETS = 256
 IN_FLIGHT = 128
-SERVED_AT_ONCE = 500
 
 
 class Rival(ABC):

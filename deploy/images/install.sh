@@ -10,12 +10,11 @@ set -eu
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 BUILD=/opt/build  # setuptools, pinned as all else: what comes as source is built with it
 BEFORE=/tmp/before ADDED=/tmp/added
-AFRESH=
 
-into() {  # FOLDER PINS|WHEEL
+into() {  # FOLDER PINS|WHEEL [OPTION]
   case $2 in
   *.whl) set -- "$1" --no-index "$2" ;;
-  *) set -- "$1" $AFRESH --require-hashes --requirement "$2" ;;
+  *) set -- "$1" ${3:-} --require-hashes --requirement "$2" ;;
   esac
   folder=$1
   shift
@@ -55,8 +54,8 @@ case $1 in
 *)
   python3 -m venv --without-pip "$1"
   files "$1" > $BEFORE
-  AFRESH=--ignore-installed  # pip sees what builds and what is built together, and would leave out what both have
-  into "$1" "$2"
+  # pip sees this and the build's tools together, and would leave out what both have
+  into "$1" "$2" --ignore-installed
   [ "$1" = $BUILD ] || settle "$1"
   ;;
 esac

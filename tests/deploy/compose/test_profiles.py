@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 
-import pytest
 import yaml
 from confluent_kafka.admin import AdminClient
 from tests.deploy.compose import engine
 from tests.deploy.compose.project import FILES, Project
 
-from nextup.recipes.folders import recipes, write_folder
+from nextup.recipes.folders import write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -38,8 +37,6 @@ FILMS = [f"{n},Film {n} (19{50 + n}),{'Drama' if n % 2 else 'Comedy'}" for n in 
 def deployment(profile: str, folder: Path, *, later: Collection[str] = ()) -> Iterator[Project]:
     """The profile's services in a new folder of its recipe, until the block ends; but for those
     that the test starts later."""
-    if profile not in recipes():
-        pytest.skip(f"There is no recipe {profile} yet.")
     write_folder(profile, folder)
     for place in (folder, *folder.rglob("*")):
         place.chmod(0o755 if place.is_dir() else 0o644)  # read by the containers' user
