@@ -19,6 +19,7 @@ from redis.connection import BlockingConnectionPool
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from nextup.adapters.redis_conversation import converse, converse_with_cluster
 from nextup.adapters.redis_errors import translate
 from nextup.domain.errors import (
     BackendUnavailable,
@@ -31,6 +32,7 @@ from nextup.ports.trial import Trial
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from nextup.adapters.redis_conversation import Command, Conversation
     from nextup.settings_servers import Connections
 
 IDLE_SECONDS: Final = 30  # a connection that nobody used for so long is tried before it is lent
@@ -86,10 +88,24 @@ class RedisServer:
         except UnicodeEncodeError as error:
             raise InvalidInput("A value cannot be stored: it is not text.") from error
 
-    @staticmethod
-    def script(where: Any, script: str, keys: Sequence[str], *arguments: Any) -> Any:
+    @contextmanager
+    def conversation(self) -> Iterator[Conversation]:
+        """Commands that travel while the next ones are made; errors as with `client`."""
+        with (
+            self.client() as client,
+            (converse_with_cluster if self.is_cluster else converse)(client) as conversation,
+        ):
+            yield conversation
+
+    @classmethod
+    def script(cls, where: Any, script: str, keys: Sequence[str], *arguments: Any) -> Any:
         """Run Lua, in one step, by a client or in a pipeline: that of a cluster has no `eval`."""
-        return where.execute_command("EVAL", script, len(keys), *keys, *arguments)
+        return where.execute_command(*cls.script_command(script, keys, *arguments))
+
+    @staticmethod
+    def script_command(script: str, keys: Sequence[str], *arguments: Any) -> Command:
+        """The same for a conversation."""
+        return ("EVAL", script, len(keys), *keys, *arguments)
 
     def trial(self, key: str) -> Trial:
         """Write, read and delete something, and ask what the server is."""

@@ -27,7 +27,10 @@ def test_a_twin_waits(choose):
 
 
 @pytest.mark.parametrize("choose", [maximal_marginal_relevance, determinantal])
-@given(relevance=st.lists(st.floats(0, 10), min_size=1, max_size=8), limit=st.integers(1, 10))
+@given(
+    relevance=st.lists(st.floats(0, 10, width=32), min_size=1, max_size=8),
+    limit=st.integers(1, 10),
+)
 def test_without_diversity_relevance_decides(choose, relevance, limit):
     """Diversity 0 is the order of relevance; every candidate comes at most once."""
     values = np.array(relevance)

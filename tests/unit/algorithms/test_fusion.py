@@ -115,14 +115,12 @@ def test_it_is_the_weighted_sum_of_shares(seed, limit, candidates, weights, bann
 
 
 @pytest.mark.parametrize("people_at_once", [1, 2, 3, 100])
-@pytest.mark.parametrize("bytes_at_once", [1, 400, 1 << 20])
-def test_blocks_do_not_change_results(monkeypatch, people_at_once, bytes_at_once):
+def test_blocks_do_not_change_results(monkeypatch, people_at_once):
     """However few people are held in memory at a time, everybody's list stays the same."""
     models, people = world(5)
     unwanted = np.array([1, 12, 13, 40, 62], np.int64)
     whole = fuse(models, WEIGHTS, people, 4, candidates=6, unwanted=unwanted)
     monkeypatch.setattr(fusion, "BLOCK", people_at_once)
-    monkeypatch.setattr(fusion, "BLOCK_BYTES", bytes_at_once)
     parts = list(fuse_blocks(models, WEIGHTS, people, 4, 6, unwanted))
     assert sum(len(part.sources) for part in parts) == people.n_users
     again = fuse(models, WEIGHTS, people, 4, candidates=6, unwanted=unwanted)

@@ -203,6 +203,7 @@ def properties(settings: Settings) -> dict[str, str]:
     jars = connector_jars(spark.connectors, s3=is_on_s3(settings))
     found = {
         "spark.driver.memory": spark.driver_memory,
+        "spark.driver.maxResultSize": "0",  # touches to train on pass through it, part by part
         "spark.executor.memory": spark.executor_memory,
         "spark.executor.cores": str(spark.executor_cores),
         "spark.ui.enabled": _truth(spark.ui),

@@ -92,8 +92,8 @@ class CassandraRecommendationStore:
         """
         self._refuse_in_service(generation)
         written = 0
-        for batch in _batches(lists):
-            rows = [(generation, each.user_id, self._packer.pack(each)) for each in batch]
+        for batch in self._packer.batches(lists, LISTS_AT_ONCE):
+            rows = [(generation, *row) for row in batch]
             if written:
                 self._refuse_in_service(generation)
             else:
@@ -207,9 +207,3 @@ class CassandraRecommendationStore:
         for row in self._cluster.scan(_KEYS):
             if row[0] == generation:
                 yield row[1]
-
-
-def _batches(lists: Iterable[PublishedList]) -> Iterator[list[PublishedList]]:
-    rest = iter(lists)
-    while batch := list(islice(rest, LISTS_AT_ONCE)):
-        yield batch

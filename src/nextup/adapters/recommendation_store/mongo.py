@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import InsertOne, ReplaceOne
@@ -18,7 +17,7 @@ from nextup.adapters.mongo import DUPLICATE, Document
 from nextup.adapters.recommendation_store.packing import ListPacker, in_service, never_written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pymongo.collection import Collection
 
@@ -50,8 +49,8 @@ class MongoRecommendationStore:
         """
         self._refuse_in_service(generation)
         written = 0
-        for batch in _batches(lists):
-            packed = {each.user_id: self._packer.pack(each) for each in batch}
+        for batch in self._packer.batches(lists, LISTS_AT_ONCE):
+            packed = dict(batch)
             into = self._writable(generation)
             self._database.repeat(lambda into=into, packed=packed: _put(into, packed))  # type: ignore[misc]
             written += len(batch)
@@ -202,9 +201,3 @@ def _put(lists: Collection[Document], packed: dict[str, str]) -> None:
 def _key(generation: str) -> str:
     """A field's name for a generation, whatever that is called."""
     return hashlib.blake2b(generation.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-
-
-def _batches(lists: Iterable[PublishedList]) -> Iterator[list[PublishedList]]:
-    rest = iter(lists)
-    while batch := list(islice(rest, LISTS_AT_ONCE)):
-        yield batch

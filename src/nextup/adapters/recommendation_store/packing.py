@@ -6,11 +6,16 @@ A list is JSON that a person can read in the database: `[["item", 0.93, "factors
 from __future__ import annotations
 
 import math
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from nextup.domain.errors import Conflict, CorruptData, InvalidInput, NotFound
 from nextup.domain.recommendations import PublishedList, Scored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 class ListPacker:
@@ -31,6 +36,16 @@ class ListPacker:
         if "null" in packed:  # how JSON writes NaN and infinity; an item may be called so too
             _refuse_unranked(published)
         return packed
+
+    def batches(self, lists: Iterable[PublishedList], size: int) -> Iterator[list[tuple[str, str]]]:
+        """People with their packed lists, so many at a time.
+
+        Each is packed as it comes: a list that waits is a hundred objects, and Python's collector
+        looks through all that wait, again and again.
+        """
+        packed = ((each.user_id, self.pack(each)) for each in lists)
+        while batch := list(islice(packed, size)):
+            yield batch
 
     def unpack(self, user_id: str, packed: str | bytes) -> PublishedList:
         """The inverse of `pack`. Raises CorruptData for anything else."""

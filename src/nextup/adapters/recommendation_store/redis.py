@@ -14,7 +14,6 @@ that it saw last, and asks again only where the answer says that it guessed wron
 
 from __future__ import annotations
 
-from itertools import islice
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
@@ -25,11 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nextup.adapters.redis import RedisServer
+    from nextup.adapters.redis_conversation import Command, Conversation
     from nextup.domain.recommendations import PublishedList
     from nextup.ports.trial import Trial
 
 BUCKETS: Final = 256  # of a generation made now; a stored one remembers how many it has
-LISTS_PER_BATCH: Final = 5_000  # some 10 to 50 MB in memory
+LISTS_PER_BATCH: Final = 1_000  # some 10 to 50 MB in memory
+UNANSWERED: Final = 2  # batches on their way: while one is made the server has another
 SPARE_SECONDS: Final = 3_600  # a generation is forgotten by name before its lists expire
 
 # Whether the generation may be changed, and that it exists until a moment.
@@ -95,12 +96,18 @@ class RedisRecommendationStore:
         """
         if generation == self.current():
             raise in_service(generation)
-        written = 0
-        rest = iter(lists)
-        while batch := list(islice(rest, LISTS_PER_BATCH)):
-            packed = {each.user_id: self._packer.pack(each) for each in batch}
-            self._put(generation, packed)
-            written += len(batch)
+        written = unanswered = 0
+        with self._server.conversation() as conversation:
+            for batch in self._packer.batches(lists, LISTS_PER_BATCH):
+                puts = self._puts(generation, batch)
+                if unanswered == UNANSWERED:
+                    _require_taken(generation, conversation.answers())
+                    unanswered -= 1
+                conversation.ask(puts)
+                unanswered += 1
+                written += len(batch)
+            for _ in range(unanswered):
+                _require_taken(generation, conversation.answers())
         return written
 
     def switch(self, generation: str) -> None:
@@ -140,17 +147,16 @@ class RedisRecommendationStore:
 
     def read(self, user_id: str) -> PublishedList | None:
         """The person's list in the generation in service, mostly in one round trip."""
-        with self._server.client() as client:
+        with self._server.conversation() as conversation:
             user, packed = user_id.encode(), None
-            guess = self._guess or _parse(client.get(self._current_key))
+            guess = self._guess or self._look(conversation)
             while guess is not None:
-                with client.pipeline(transaction=False) as pipeline:
-                    pipeline.get(self._current_key)
-                    pipeline.hget(self._bucket(_bucket_of(user, guess[0]), guess[1])[0], user)
-                    service, packed = pipeline.execute()
+                lists, _ = self._bucket(_bucket_of(user, guess[0]), guess[1])
+                conversation.ask([("GET", self._current_key), ("HGET", lists, user)])
+                service, packed = conversation.answers()
                 now = _parse(service)
-                if now == guess and (packed is not None or self._still(client, guess)):
-                    break
+                if now == guess and (packed is not None or self._look(conversation) == guess):
+                    break  # a generation dropped between two questions has no lists any more
                 guess = now
             self._guess = guess
         if guess is None or packed is None:
@@ -200,23 +206,20 @@ class RedisRecommendationStore:
         tag = f"{{{self._tag}:{number}}}"
         return f"{tag}:{generation}", f"{tag}sealed"
 
-    def _put(self, generation: str, packed: dict[str, str]) -> None:
+    def _puts(self, generation: str, batch: Iterable[tuple[str, str]]) -> list[Command]:
+        """What writes the batch, bucket by bucket; each of it is answered with 0 if refused."""
         pairs: dict[int, list[bytes | str]] = {}
-        for user_id, items in packed.items():
+        for user_id, packed in batch:
             user = user_id.encode()
-            pairs.setdefault(_bucket_of(user, BUCKETS), []).extend((user, items))
-        with self._server.client() as client:
-            keys = (self._current_key, self._generations_key)
-            kept = f"{BUCKETS} {int(time()) + self._keep_seconds}"
-            if not self._server.script(client, _REGISTER, keys, generation, kept):
-                raise in_service(generation)
-            with client.pipeline(transaction=False) as pipeline:
-                for bucket, values in pairs.items():
-                    bucket_keys = self._bucket(bucket, generation)
-                    keep = self._keep_seconds + SPARE_SECONDS
-                    self._server.script(pipeline, _PUT, bucket_keys, generation, keep, *values)
-                if not all(pipeline.execute()):
-                    raise in_service(generation)
+            pairs.setdefault(_bucket_of(user, BUCKETS), []).extend((user, packed))
+        command, keep = self._server.script_command, self._keep_seconds
+        registered = (self._current_key, self._generations_key)
+        note = f"{BUCKETS} {int(time()) + keep}"
+        puts = [command(_REGISTER, registered, generation, note)]
+        for bucket, values in pairs.items():
+            keys = self._bucket(bucket, generation)
+            puts.append(command(_PUT, keys, generation, keep + SPARE_SECONDS, *values))
+        return puts
 
     def _stored(self) -> dict[str, tuple[int, int]]:
         """The buckets of each generation that is there, and when it expires (0: never); what has
@@ -247,10 +250,16 @@ class RedisRecommendationStore:
     def _note(self, where: Any, generation: str, note: str) -> None:
         self._server.script(where, _NOTE, [self._generations_key], generation, note)
 
-    def _still(self, client: Any, guess: tuple[int, str]) -> bool:
-        """Whether the generation was in service until after the look for its list: one that was
-        dropped between the two questions has no lists any more."""
-        return _parse(client.get(self._current_key)) == guess
+    def _look(self, conversation: Conversation) -> tuple[int, str] | None:
+        """What is in service now."""
+        conversation.ask([("GET", self._current_key)])
+        (service,) = conversation.answers()
+        return _parse(service)
+
+
+def _require_taken(generation: str, answers: Sequence[int]) -> None:
+    if not all(answers):
+        raise in_service(generation)
 
 
 def _bucket_of(user: bytes, buckets: int) -> int:

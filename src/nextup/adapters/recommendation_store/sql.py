@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import (
@@ -27,7 +26,7 @@ from nextup.adapters.sql_trial import SqlTrial
 from nextup.domain.tables import USER_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -87,8 +86,8 @@ class SqlRecommendationStore(SqlBackup, SqlTrial):
         with self._database.connect() as connection:
             self._refuse_in_service(connection, generation)
         written = 0
-        for batch in _batches(lists):
-            packed = {published.user_id: self._packer.pack(published) for published in batch}
+        for batch in self._packer.batches(lists, LISTS_PER_TRANSACTION):
+            packed = dict(batch)
             with self._database.begin() as connection:
                 self._refuse_in_service(connection, generation)
                 connection.execute(
@@ -179,9 +178,3 @@ class SqlRecommendationStore(SqlBackup, SqlTrial):
         query = self._in_service.with_for_update(read=True)
         if connection.execute(query).scalar() == generation:
             raise in_service(generation)
-
-
-def _batches(lists: Iterable[PublishedList]) -> Iterator[list[PublishedList]]:
-    rest = iter(lists)
-    while batch := list(islice(rest, LISTS_PER_TRANSACTION)):
-        yield batch

@@ -16,8 +16,8 @@ import numpy as np
 from nextup.algorithms import native
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.evaluation.evaluate import rank_everyone
-from nextup.algorithms.lists.selection import BLOCK_BYTES, people_between
-from nextup.algorithms.lists.topk import best_of_rows
+from nextup.algorithms.lists.selection import people_between
+from nextup.algorithms.lists.topk import NOTHING
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nextup.algorithms.interactions import Interactions
 
 BLOCK = 4096  # people whose candidates are held at a time, by each worker
-MOST_WORKERS = 4  # each holds a block's candidates and its dense scores
+MOST_WORKERS = 4  # each holds a block's candidates
 
 
 class Fused(NamedTuple):
@@ -55,10 +55,7 @@ def fuse(
     """
     parts = list(fuse_blocks(models, weights, interactions, limit, candidates, unwanted))
     if not parts:
-        empty = np.empty((0, limit))
-        return Fused(
-            Ranking(empty.astype(np.int32), empty.astype(np.float32)), empty.astype(np.int8)
-        )
+        return Fused(_empty_ranking(0, limit), np.empty((0, limit), np.int8))
     return Fused(
         Ranking(
             np.concatenate([part.ranking.items for part in parts]),
@@ -83,23 +80,36 @@ def fuse_blocks(
             "No model has a weight in the blend.", cure="Give one a weight in [blend]."
         )
 
-    def block(start: int) -> list[Fused]:
+    def block(start: int) -> Fused:
         people = people_between(interactions, start, min(start + BLOCK, interactions.n_users))
-        proposals = [
-            _shares(weights[name], rank_everyone(models[name], people, max(candidates, limit)))
-            for name in names
-        ]
-        return list(_blend(proposals, start, people, limit, unwanted))
+        shape = len(names), people.n_users, max(candidates, limit)
+        proposed = _empty_ranking(*shape)
+        for part, name in enumerate(names):
+            ranking = rank_everyone(models[name], people, shape[-1])
+            proposed.items[part], proposed.scores[part] = ranking
+        fused = Fused(
+            _empty_ranking(people.n_users, limit), np.empty((people.n_users, limit), np.int8)
+        )
+        native.kernels.blend(
+            *proposed,
+            np.array([weights[name] for name in names], np.float32),
+            people.n_items,
+            *_pairs_of(unwanted, start, people),
+            *fused.ranking,
+            fused.sources,
+            native.thread_count(0),
+        )
+        return fused
 
     workers = min(native.thread_count(0), MOST_WORKERS)
     with ThreadPoolExecutor(workers, thread_name_prefix="nextup-fuse") as pool:
-        coming: deque[Future[list[Fused]]] = deque()
+        coming: deque[Future[Fused]] = deque()
         for start in range(0, interactions.n_users, BLOCK):
             coming.append(pool.submit(block, start))
             if len(coming) > workers:  # no more in memory than are being made
-                yield from coming.popleft().result()
+                yield coming.popleft().result()
         while coming:
-            yield from coming.popleft().result()
+            yield coming.popleft().result()
 
 
 def blended(models: Mapping[str, Fitted], weights: Mapping[str, float]) -> tuple[str, ...]:
@@ -107,44 +117,17 @@ def blended(models: Mapping[str, Fitted], weights: Mapping[str, float]) -> tuple
     return tuple(name for name in models if weights.get(name, 0) > 0)
 
 
-def _shares(weight: float, ranking: Ranking) -> Ranking:
-    """The model's candidates with their weighted share of its best score, 0 where there is none."""
-    best = np.maximum(ranking.scores[:, :1], np.finfo(np.float32).tiny)
-    shares = np.where(ranking.items >= 0, np.maximum(ranking.scores, 0) / best, 0)
-    return Ranking(ranking.items, (weight * shares).astype(np.float32))
-
-
-def _blend(
-    proposals: list[Ranking],
-    first: int,
-    people: Interactions,
-    limit: int,
-    unwanted: NDArray[np.int64] | None,
-) -> Iterator[Fused]:
-    """Add the shares up in dense scores, as many people at a time as fit into BLOCK_BYTES."""
-    n_items = people.n_items
-    step = max(1, BLOCK_BYTES // (4 * max(n_items, 1) * len(proposals)))
-    for start in range(0, people.n_users, step):
-        stop = min(start + step, people.n_users)
-        parts = np.zeros((len(proposals), stop - start, n_items), np.float32)
-        for part, proposal in zip(parts, proposals, strict=True):
-            rows, places = np.nonzero(proposal.scores[start:stop] > 0)
-            places_of = start + rows, places
-            part[rows, proposal.items[places_of]] = proposal.scores[places_of]
-        total = parts.sum(axis=0)
-        total[total <= 0] = -np.inf
-        if unwanted is not None:
-            rows, items = _pairs_of(unwanted, first + start, first + stop, n_items)
-            total[rows, items] = -np.inf
-        best = best_of_rows(total, limit)
-        rows = np.arange(stop - start)[:, None]
-        sources = parts[:, rows, best.items].argmax(axis=0).astype(np.int8)
-        yield Fused(best, np.where(best.items >= 0, sources, np.int8(-1)))
+def _empty_ranking(*shape: int) -> Ranking:
+    return Ranking(np.empty(shape, np.int32), np.empty(shape, np.float32))
 
 
 def _pairs_of(
-    pairs: NDArray[np.int64], start: int, stop: int, n_items: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows, from `start`, and items of the pairs of the people `start` to `stop`."""
-    first, last = np.searchsorted(pairs, [start * n_items, stop * n_items])
-    return pairs[first:last] // n_items - start, pairs[first:last] % n_items
+    pairs: NDArray[np.int64] | None, start: int, people: Interactions
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """The items that these people, from `start` on, have in the pairs, as compressed rows."""
+    if pairs is None:
+        return np.zeros(people.n_users + 1, np.int64), NOTHING
+    firsts = (start + np.arange(people.n_users + 1)) * people.n_items
+    bounds = np.searchsorted(pairs, firsts)
+    items = pairs[bounds[0] : bounds[-1]] % max(people.n_items, 1)
+    return (bounds - bounds[0]).astype(np.int64), items.astype(np.int32)

@@ -80,24 +80,37 @@ def rank_in_one_order(
     order = np.argsort(-scores, kind="stable").astype(np.int32)
     position = np.empty(n_items, np.int64)
     position[order] = np.arange(n_items)
-    seen_most = int(np.diff(interactions.indptr).max(initial=0)) if exclude_seen else 0
-    depth = min(limit + seen_most, n_items)  # nobody needs to look further down
-    if depth == 0:
-        return ranking
-    block = max(1, BLOCK_BYTES // (8 * depth))
+    beyond = limit + n_items  # whoever has seen everything finds nothing in all places
+    items = np.concatenate((order, np.full(beyond - n_items, -1, np.int32)))
+    worth = np.concatenate((scores[order], np.full(beyond - n_items, -np.inf, np.float32)))
+    block = max(1, BLOCK_BYTES // (8 * limit))
     for start in range(0, n_users, block):
         stop = min(start + block, n_users)
-        fresh = np.ones((stop - start, depth), np.bool_)
+        people = people_between(interactions, start, stop)
+        place = np.broadcast_to(np.arange(limit), (stop - start, limit))
         if exclude_seen:
-            people = people_between(interactions, start, stop)
-            near = position[people.items] < depth
-            fresh[people.users()[near], position[people.items[near]]] = False
-        rank = np.cumsum(fresh, axis=1)
-        rows, places = np.nonzero(fresh & (rank <= limit))
-        column = rank[rows, places] - 1
-        ranking.items[start + rows, column] = order[places]
-        ranking.scores[start + rows, column] = scores[order[places]]
+            place = place + _seen_before(position, people, limit)
+        items.take(place, out=ranking.items[start:stop])
+        worth.take(place, out=ranking.scores[start:stop])
     return ranking
+
+
+def _seen_before(
+    position: NDArray[np.int64], people: Interactions, limit: int
+) -> NDArray[np.int64]:
+    """How many seen items stand before each place of the list of unseen ones, (people, limit).
+
+    A person's n-th seen item, from 0, at position p has p - n unseen ones before it: it moves all
+    places from there on.
+    """
+    users = people.users()
+    of_user = users * people.n_items
+    ascending = np.sort(of_user + position[people.items]) - of_user
+    nth = np.arange(len(users)) - np.repeat(people.indptr[:-1], np.diff(people.indptr))
+    moved = ascending - nth
+    near = moved < limit
+    moves = np.bincount(users[near] * limit + moved[near], minlength=people.n_users * limit)
+    return moves.reshape(people.n_users, limit).cumsum(axis=1)
 
 
 def people_between(interactions: Interactions, start: int, stop: int) -> Interactions:

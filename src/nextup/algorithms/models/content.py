@@ -148,8 +148,9 @@ class ContentModel:
         terms = self._terms_by_frequency
         scores = np.asarray(profiles[:, terms.frequent].toarray() @ terms.dense, np.float32)
         few = profiles[:, terms.rare] @ terms.sparse
-        rows = np.repeat(np.arange(few.shape[0]), np.diff(few.indptr))
-        scores[rows, few.indices] += few.data  # each place occurs once
+        starts = np.arange(len(scores)) * self.n_items
+        places = np.repeat(starts, np.diff(few.indptr)) + few.indices
+        scores.ravel()[places] += few.data  # each place occurs once
         return scores
 
     @cached_property

@@ -43,6 +43,8 @@ public:
 
     float threshold() const { return threshold_; }
 
+    std::int64_t size() const { return std::int64_t(keys_.size()); }
+
     void add(float score, std::int32_t item) {
         keys_.push_back(key_of(score, item));
         if (keys_.size() == capacity()) shrink();
@@ -51,7 +53,9 @@ public:
     // Best first, padded with -1 and -inf.
     void write(std::int32_t* items, float* scores) {
         const std::size_t kept = std::min(keys_.size(), std::size_t(limit_));
-        std::partial_sort(keys_.begin(), keys_.begin() + kept, keys_.end(), std::greater<>());
+        if (kept < keys_.size())  // to part and then to sort is half the work of a partial sort
+            std::nth_element(keys_.begin(), keys_.begin() + kept, keys_.end(), std::greater<>());
+        std::sort(keys_.begin(), keys_.begin() + kept, std::greater<>());
         for (std::size_t i = 0; i < kept; ++i) {
             items[i] = item_of(keys_[i]);
             scores[i] = score_of(keys_[i]);

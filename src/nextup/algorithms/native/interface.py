@@ -210,3 +210,23 @@ class Kernels(Protocol):
     ) -> None:
         """The largest sums of weight x similarity over each person's touches."""
         ...
+
+    def blend(
+        self,
+        items: Indices,  # (parts, people, depth); an item occurs once in a row
+        scores: Floats,  # (parts, people, depth), descending; only positive ones count
+        weights: Floats,  # (parts,)
+        n_items: int,
+        indptr: Offsets,  # (people + 1,) of the excluded items
+        excluded: Indices,  # ascending within a row
+        best_items: Indices,  # (people, limit) out
+        best_scores: Floats,  # (people, limit) out
+        sources: NDArray[np.int8],  # (people, limit) out, -1 where there is no item
+        threads: int,
+        /,
+    ) -> None:
+        """Each person's items with the largest sums of shares, and the part that gave most.
+
+        A share is the part's weight times the score's share of the first score in its row.
+        """
+        ...

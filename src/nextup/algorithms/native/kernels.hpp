@@ -82,6 +82,19 @@ struct NeighbourRankTask {
     bool exclude_seen;
 };
 
+// Several rankings of the same people, whose shares of an item add up: a part's weight times the
+// item's share of the first score in the row.
+struct BlendTask {
+    const std::int32_t* items;  // (parts, people, depth); an item occurs once in a row
+    const float* scores;        // (parts, people, depth), descending; only positive ones count
+    const float* weights;       // (parts)
+    int parts;
+    int depth;
+    std::int64_t n_items;
+    Sparse excluded;            // by person; values unused
+    int limit;
+};
+
 struct Kernels {
     const char* name;
     void (*solve_rows)(const RowSystems&, float* solutions, int threads);
@@ -107,5 +120,9 @@ void rank_neighbours(const NeighbourRankTask&, std::int32_t* items, float* score
 // The best `limit` of each row of scores (sparse.cpp); infinite scores and NaN are no candidates.
 void select_rows(const float* scores, const Sparse& excluded, std::int64_t columns, int limit,
                  std::int32_t* items, float* best, int threads);
+
+// The best `limit` sums of each person, and the part that gave most to each (sparse.cpp).
+void blend(const BlendTask&, std::int32_t* items, float* scores, std::int8_t* sources,
+           int threads);
 
 }  // namespace native

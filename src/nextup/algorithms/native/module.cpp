@@ -25,6 +25,8 @@ constexpr bool is_format(char format);
 template <>
 constexpr bool is_format<float>(char format) { return format == 'f'; }
 template <>
+constexpr bool is_format<std::int8_t>(char format) { return format == 'b'; }
+template <>
 constexpr bool is_format<std::int32_t>(char format) {
     return format == 'i' || (sizeof(long) == 4 && format == 'l');
 }
@@ -344,6 +346,38 @@ PyObject* rank_by_neighbours(Arguments a) {
     return nullptr;
 }
 
+PyObject* blend_rankings(Arguments a) {
+    const Array<std::int32_t> given(a[0], "items");
+    const Array<float> scores(a[1], "scores");
+    const Array<float> weights(a[2], "weights");
+    const std::int64_t n_items = whole(a[3]);
+    const Array<std::int64_t> indptr(a[4], "indptr");
+    const Array<std::int32_t> excluded(a[5], "excluded");
+    const Output<std::int32_t> best_items(a[6], "best_items");
+    const Output<float> best_scores(a[7], "best_scores");
+    const Output<std::int8_t> sources(a[8], "sources");
+    const int threads = int(whole(a[9]));
+    const std::int64_t parts = weights.size(), people = best_items.rows();
+    const std::int64_t limit = best_items.columns();
+    const std::int64_t depth = parts && people ? given.size() / parts / people : 0;
+    require(parts < 1 << 7 && given.size() == parts * people * depth &&
+                scores.size() == given.size() && indptr.size() == people + 1 &&
+                best_scores.size() == best_items.size() && sources.size() == best_items.size() &&
+                limit > 0 && limit < 1 << 30 && depth < 1 << 30 && n_items >= 0 &&
+                n_items < std::int64_t(1) << 31,
+            "the arrays' shapes do not fit together");
+    bool inside = true;
+    for (std::int64_t at = 0; at < given.size(); ++at)
+        inside &= !(scores.data()[at] > 0) ||
+                  std::uint32_t(given.data()[at]) < std::uint64_t(n_items);
+    require(inside, "an index is out of range");
+    const Released gil;
+    blend({given.data(), scores.data(), weights.data(), int(parts), int(depth), n_items,
+           checked(indptr, excluded, nullptr, n_items), int(limit)},
+          best_items.data(), best_scores.data(), sources.data(), threads);
+    return nullptr;
+}
+
 // Counts the arguments and turns C++ exceptions into Python's.
 template <PyObject* (*function)(Arguments), int count>
 PyObject* guarded(PyObject*, PyObject* const* arguments, Py_ssize_t given) {
@@ -384,6 +418,7 @@ PyMethodDef methods[] = {
     method<select_best, 6>("select_rows"),
     method<find_neighbours, 9>("neighbours"),
     method<rank_by_neighbours, 9>("rank_neighbours"),
+    method<blend_rankings, 10>("blend"),
     {nullptr, nullptr, 0, nullptr},
 };
 

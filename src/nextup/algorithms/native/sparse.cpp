@@ -27,6 +27,8 @@ public:
         sums_[at] += value;
     }
 
+    bool holds(std::int32_t at) const { return used_[at]; }
+
     std::int64_t size() const { return std::int64_t(touched_.size()); }
 
     // Hands every entry in use to `take(index, sum)` and starts afresh.
@@ -148,20 +150,103 @@ void rank_neighbours(const NeighbourRankTask& task, std::int32_t* items, float* 
     });
 }
 
+namespace {
+
+// What somewhat more than `limit` of the row's scores reach, as a sample tells; -inf where so few
+// are wanted that looking at a sample would cost more than it saves.
+class LikelyThreshold {
+public:
+    LikelyThreshold(std::int64_t columns, int limit)
+        : stride_(std::max<std::int64_t>(columns / kSample, 1)), sample_(columns / stride_) {
+        const double expected = double(limit) / double(stride_);
+        if (expected >= kFewest) place_ = std::int64_t(expected + 4 * std::sqrt(expected));
+    }
+
+    float of(const float* row) {
+        if (place_ >= std::int64_t(sample_.size())) return -std::numeric_limits<float>::infinity();
+        for (std::size_t i = 0; i < sample_.size(); ++i) {
+            const float score = row[std::int64_t(i) * stride_];
+            sample_[i] = std::isfinite(score) ? score : -std::numeric_limits<float>::infinity();
+        }
+        std::nth_element(sample_.begin(), sample_.begin() + place_, sample_.end(),
+                         std::greater<>());
+        return sample_[place_];
+    }
+
+private:
+    static constexpr std::int64_t kSample = 1024;
+    static constexpr double kFewest = 8;
+    std::int64_t stride_;
+    std::int64_t place_ = std::numeric_limits<std::int64_t>::max();
+    std::vector<float> sample_;
+};
+
+}  // namespace
+
 void select_rows(const float* scores, const Sparse& excluded, std::int64_t columns, int limit,
                  std::int32_t* items, float* best, int threads) {
     share_out(excluded.rows, 16, threads, [&] {
-        return [&, candidates = Candidates(limit)](std::int64_t first, std::int64_t last) mutable {
+        return [&, candidates = Candidates(limit), likely = LikelyThreshold(columns, limit)](
+                   std::int64_t first, std::int64_t last) mutable {
             for (std::int64_t row = first; row < last; ++row) {
                 const float* score = scores + row * columns;
                 const std::int32_t* out = excluded.indices + excluded.indptr[row];
                 const std::int32_t* out_end = excluded.indices + excluded.indptr[row + 1];
-                candidates.clear();
-                for (std::int64_t item = 0; item < columns; ++item)
-                    if (score[item] >= candidates.threshold() && std::isfinite(score[item]) &&
-                        !std::binary_search(out, out_end, std::int32_t(item)))
-                        candidates.add(score[item], std::int32_t(item));
+                // Items ascend: one with the threshold's own score comes behind those kept.
+                const auto collect = [&](float least) {
+                    candidates.clear();
+                    for (std::int64_t item = 0; item < columns; ++item)
+                        if (score[item] >= least && score[item] > candidates.threshold() &&
+                            std::isfinite(score[item]) &&
+                            !std::binary_search(out, out_end, std::int32_t(item)))
+                            candidates.add(score[item], std::int32_t(item));
+                };
+                const float least = likely.of(score);
+                collect(least);
+                if (candidates.size() < limit && std::isfinite(least))
+                    collect(-std::numeric_limits<float>::infinity());
                 candidates.write(items + row * limit, best + row * limit);
+            }
+        };
+    });
+}
+
+// Sums grow part by part, as a sum over dense rows does: the last bit is the same.
+void blend(const BlendTask& task, std::int32_t* items, float* scores, std::int8_t* sources,
+           int threads) {
+    const std::int64_t people = task.excluded.rows;
+    share_out(people, 32, threads, [&] {
+        return [&, sums = Accumulator(task.n_items), most = std::vector<float>(task.n_items),
+                origin = std::vector<std::int8_t>(task.n_items), best = Candidates(task.limit)](
+                   std::int64_t first, std::int64_t last) mutable {
+            for (std::int64_t person = first; person < last; ++person) {
+                for (int part = 0; part < task.parts; ++part) {
+                    const std::int64_t row = (part * people + person) * task.depth;
+                    for (std::int64_t at = row; at < row + task.depth; ++at) {
+                        if (!(task.scores[at] > 0)) break;
+                        const std::int32_t item = task.items[at];
+                        const float share = task.weights[part] * (task.scores[at] / task.scores[row]);
+                        if (!(share > 0)) break;  // too little for a number
+                        if (!sums.holds(item) || share > most[item]) {
+                            most[item] = share;
+                            origin[item] = std::int8_t(part);
+                        }
+                        sums.add(item, share);
+                    }
+                }
+                const std::int32_t* out = task.excluded.indices + task.excluded.indptr[person];
+                const std::int32_t* out_end =
+                    task.excluded.indices + task.excluded.indptr[person + 1];
+                best.clear();
+                sums.drain([&](std::int32_t item, float score) {
+                    if (score >= best.threshold() && std::isfinite(score) &&
+                        !std::binary_search(out, out_end, item))
+                        best.add(score, item);
+                });
+                const std::int64_t list = person * task.limit;
+                best.write(items + list, scores + list);
+                for (std::int64_t at = list; at < list + task.limit; ++at)
+                    sources[at] = items[at] < 0 ? std::int8_t(-1) : origin[items[at]];
             }
         };
     });

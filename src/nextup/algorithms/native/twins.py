@@ -337,6 +337,46 @@ def rank_neighbours(
         )
 
 
+def blend(
+    items: Indices,
+    scores: Floats,
+    weights: Floats,
+    n_items: int,
+    indptr: Offsets,
+    excluded: Indices,
+    best_items: Indices,
+    best_scores: Floats,
+    sources: NDArray[np.int8],
+    threads: int,
+) -> None:
+    """Dense shares of some people at a time."""
+    _check_indices(items[scores > 0], n_items)
+    best = np.where(scores[..., :1] > 0, scores[..., :1], 1)
+    shares = weights[:, None, None] * (np.maximum(scores, 0) / best)
+    parts, people = items.shape[:2]
+    size = max(1, BLOCK_FLOATS // max(1, n_items * parts))
+    for first in range(0, people, size):
+        rows = slice(first, min(first + size, people))
+        dense = np.zeros((parts, rows.stop - first, n_items), np.float32)
+        part, person, place = np.nonzero(shares[:, rows] > 0)
+        dense[part, person, items[part, first + person, place]] = shares[
+            part, first + person, place
+        ]
+        total = dense.sum(axis=0)
+        total[total <= 0] = -np.inf
+        select_rows(
+            total,
+            indptr[rows.start : rows.stop + 1] - indptr[rows.start],
+            excluded[indptr[rows.start] : indptr[rows.stop]],
+            best_items[rows],
+            best_scores[rows],
+            threads,
+        )
+        found = best_items[rows]
+        given = dense[:, np.arange(len(found))[:, None], found]  # (parts, people, limit)
+        sources[rows] = np.where(found >= 0, given.argmax(axis=0), -1)
+
+
 def _row_blocks(indptr: Offsets, width: int) -> Iterator[tuple[slice, slice]]:
     """Runs of rows, and their touches, whose vectors fit into a block; at least one row each."""
     most = max(1, BLOCK_FLOATS // width)
