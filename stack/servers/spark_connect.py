@@ -12,16 +12,22 @@ from stack.server import Server
 from stack.servers.spark import Spark, spark_home, spark_version
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 MAIN = "org.apache.spark.sql.connect.service.SparkConnectServer"
 MEMORY = "1g"
 
 
 class SparkConnect(Server):
-    """One JVM with two cores that is server, driver and executor at once."""
+    """One JVM with two cores that is server, driver and executor at once; with a `master`, the
+    driver of its cluster. `more` are properties of Spark."""
 
     name: ClassVar[str] = "spark_connect"
+
+    def __init__(self, master: str = "local[2]", more: Mapping[str, str] = {}) -> None:
+        super().__init__()
+        self._master = master
+        self._more = more
 
     @classmethod
     def install(cls) -> None:
@@ -36,8 +42,8 @@ class SparkConnect(Server):
         """See `Server.launch`."""
         home = spark_home()
         process = Process(
-            [home / "bin" / "spark-submit", "--class", MAIN, "--master", "local[2]",
-             "--driver-memory", MEMORY, *_options(self.port, self.folder), "spark-internal"],
+            [home / "bin" / "spark-submit", "--class", MAIN, "--master", self._master,
+             "--driver-memory", MEMORY, *self._options(), "spark-internal"],
             log=self.folder / "log",
             folder=self.folder,
             environment={
@@ -60,15 +66,15 @@ class SparkConnect(Server):
         """What a setting names it by."""
         return f"sc://127.0.0.1:{self.port}"
 
-
-def _options(port: int, folder: Path) -> list[str]:
-    chosen = {
-        "spark.connect.grpc.binding.address": "127.0.0.1",
-        "spark.connect.grpc.binding.port": str(port),
-        "spark.checkpoint.dir": (folder / "checkpoints").as_uri(),
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.sql.warehouse.dir": (folder / "warehouse").as_uri(),
-        "spark.ui.enabled": "false",
-    }
-    return [word for name, value in chosen.items() for word in ("--conf", f"{name}={value}")]
+    def _options(self) -> list[str]:
+        chosen = {
+            "spark.connect.grpc.binding.address": "127.0.0.1",
+            "spark.connect.grpc.binding.port": str(self.port),
+            "spark.checkpoint.dir": (self.folder / "checkpoints").as_uri(),
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.sql.warehouse.dir": (self.folder / "warehouse").as_uri(),
+            "spark.ui.enabled": "false",
+            **self._more,
+        }
+        return [word for name, value in chosen.items() for word in ("--conf", f"{name}={value}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,8 +16,17 @@ from nextup.domain.operations import Outcome, Run
 from nextup.domain.tables import Table
 from nextup.entrypoints.cli.context import context_of
 from nextup.services.artifacts import load_artifact
-from nextup.services.pipeline import STEPS, choose_steps, days, end_of_day, run_pipeline
+from nextup.services.pipeline import (
+    MANY_OBJECTS,
+    PIPELINES,
+    STEPS,
+    choose_steps,
+    days,
+    end_of_day,
+    run_pipeline,
+)
 from nextup.services.registry import promote, rollback
+from nextup.services.steps import Done
 
 if TYPE_CHECKING:
     from nextup.bootstrap import Platform
@@ -96,6 +106,23 @@ def _explode_late(what: str, done: int, total: int) -> None:
     """A progress callback that fails when the work is nearly done."""
     if total and done >= total:
         raise RuntimeError(what)
+
+
+def test_python_looks_for_cycles_seldom_while_a_step_runs(sample: Platform) -> None:
+    """And as before afterwards, however the step ended."""
+    usual, within = gc.get_threshold(), []
+
+    def note(context: Context) -> Done:
+        within.append(gc.get_threshold()[0])
+        raise InvalidInput("on purpose")
+
+    steps = (replace(STEPS[0], run=note),)
+    with pytest.raises(InvalidInput, match="on purpose"):
+        run_pipeline(
+            context_of(sample, DAY), sample.control, pipeline=replace(PIPELINES[0], steps=steps)
+        )
+    assert within == [MANY_OBJECTS]
+    assert gc.get_threshold() == usual
 
 
 def test_late_events_of_a_day_are_counted_by_running_it_again(built: Platform) -> None:

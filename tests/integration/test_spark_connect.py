@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.contract.backends import Place, places
+from stack.servers.spark_connect import SparkConnect
+from tests.contract.backends import REPOSITORY, Place, places
 from tests.integration.tables_world import same_tables, tables
 from tests.servers import Backend, reach, server
 from tests.spark_world import STARTING_SECONDS
+from tests.tls import certificate, tls_before
 
 from nextup.bootstrap import open_platform
 from nextup.domain.tables import USER_ID, Table
@@ -73,20 +77,70 @@ print(json.dumps([model.model_id, model.lineage["engine"], lists, failed, refuse
 """
 
 
+ASK = """
+import sys
+from nextup.bootstrap import open_platform
+from nextup.domain.errors import NextupError
+from nextup.settings import load_settings
+
+try:
+    with open_platform(load_settings(sys.argv[1], engine_url=sys.argv[2])) as platform:
+        print(platform.engine.trial().product)
+except NextupError as error:
+    print(type(error).__name__, error.message, error.cure)
+"""
+ON_A_CLUSTER = {"spark.executor.memory": "512m", "spark.cores.max": "2"}
+OF_THE_SHARED_SESSION = (
+    "tests/contract/test_engine.py",
+    "tests/integration/test_history_by_day.py",
+    "tests/integration/test_history_training.py",
+)
+
+
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     yield from places(request, tmp_path)
 
 
+@pytest.fixture(params=["one JVM", "a cluster"])
+def connect(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server that does the work itself, and one that has executors elsewhere do it."""
+    if request.param == "one JVM":
+        yield reach(request, Backend("spark_connect")).url
+        return
+    with SparkConnect(reach(request, Backend("spark")).url, ON_A_CLUSTER) as before_cluster:
+        yield before_cluster.url
+
+
+@pytest.mark.timeout(STARTING_SECONDS)
+def test_what_every_engine_does_is_done_there(request: pytest.FixtureRequest) -> None:
+    """The tests of the shared session, on the server: the engine's contract, files and databases
+    of other programs read by it, and the history by day."""
+    there = {
+        "NEXTUP_TEST_ENGINE_URL": reach(request, Backend("spark_connect")).url,
+        "NEXTUP_TEST_POSTGRESQL_URL": reach(request, Backend("postgresql")).url,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-k", "spark or history", *OF_THE_SHARED_SESSION],
+        env=os.environ | there,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
 @pytest.mark.timeout(STARTING_SECONDS)
 @pytest.mark.parametrize("place", [server("redis")], indirect=True)
 def test_the_pipeline_over_spark_connect(
-    request: pytest.FixtureRequest, place: Place, sample_folder: Path, tmp_path: Path
+    connect: str, place: Place, sample_folder: Path, tmp_path: Path
 ) -> None:
     """Every table is the local engine's, its model was trained there, lists are place by place
     those of one process, executors publish them, a search tries models there, and streams are
     refused with what to do."""
-    connect = reach(request, Backend("spark_connect")).url
     folder = tmp_path / "sample"
     shutil.copytree(sample_folder, folder)
     arguments = [str(folder), connect, place.url, place.tenant, json.dumps(FEW)]
@@ -107,3 +161,31 @@ def test_the_pipeline_over_spark_connect(
         published = [local.recommendation_store.read(user_id) for user_id in people]
     assert lists == made.lists == len(people)
     assert [store.read(user_id) for user_id in people] == published
+
+
+@pytest.mark.timeout(STARTING_SECONDS)
+def test_tls_and_a_token(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Both in the URL. Another token is refused, and neither is said."""
+    reach(request, Backend("spark_connect"))  # or this machine has none
+    token, (signed, key) = secrets.token_hex(8), certificate(tmp_path)
+    wanted = {"spark.connect.authenticate.token": token}
+
+    def said(shown: str, port: int) -> str:
+        url = f"sc://localhost:{port}/;use_ssl=true;token={shown}"
+        return subprocess.run(
+            [sys.executable, "-c", ASK, str(tmp_path), url],
+            env=os.environ | {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(signed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    with (
+        SparkConnect("local[1]", wanted) as server,
+        tls_before(server.port, signed, key) as port,
+    ):
+        assert said(token, port) == "Spark 4.2.0"
+        refused = said("another", port)
+    assert refused.startswith("BackendUnavailable")
+    assert token not in refused
+    assert "another" not in refused

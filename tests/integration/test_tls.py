@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from redis import Redis
 from stack.processes import free_port
 from tests.contract.backends import Place
 from tests.servers import SHARED, Backend, reach
+from tests.tls import certificate
 
 from nextup.domain.errors import BackendUnavailable
 from nextup.domain.recommendations import PublishedList, Scored
@@ -29,16 +29,6 @@ pytestmark = pytest.mark.timeout(900)
 
 POSTGRESQL_USER = "postgres"  # as whom it runs where root starts it
 A_LIST = PublishedList("ada", (Scored("i", 0.5, "als"),))
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """One for 127.0.0.1, which signs itself, and its key."""
-    signed, key = folder / "ca.pem", folder / "key.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
-    files = ["-nodes", "-days", "2", "-keyout", str(key), "-out", str(signed)]
-    subprocess.run([*made, *subject, *files], check=True, capture_output=True)
-    return signed, key
 
 
 def assert_works(place: Place) -> None:

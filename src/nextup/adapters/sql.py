@@ -14,7 +14,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import (
     URL,
@@ -37,7 +37,7 @@ from nextup.domain.errors import BackendUnavailable, ConfigurationError, Storage
 from nextup.settings_servers import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Table
     from sqlalchemy.dialects.postgresql import Insert
@@ -52,7 +52,7 @@ WAL_PAGES: Final = 4_000  # of 4 KiB; the write-ahead log is folded into the fil
 KEPT_WAL_BYTES: Final = 64 << 20  # a log that grew beyond is cut back after a checkpoint
 
 SERVERS: Final = Connections()
-_WRITE: Final = "nextup_write"  # execution option of a connection that is going to write
+_BEGIN: Final = "nextup_begin"  # execution option: how a connection's transactions begin
 _PREFIX = re.compile(r"[a-z0-9_]*")
 
 # Ids compare and sort by code point everywhere, whatever language the server is set to.
@@ -72,11 +72,13 @@ class Database:
         self.url = shown(engine.url)  # for people: without credentials
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._engine = engine
-        self._writing = engine.execution_options(**{_WRITE: True})
-        # What SQLite does by itself: all statements of a transaction see the same moment.
-        one_moment = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        self._reading = engine.execution_options(**one_moment)
-        self._asking = engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(engine, "begin", _begin)
+        # All statements of a transaction see the same moment, as on SQLite by itself.
+        write, read = "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"
+        if self.is_sqlite:
+            write, read = "BEGIN IMMEDIATE", "BEGIN"
+        self._writing = engine.execution_options(**{_BEGIN: write})
+        self._reading = engine.execution_options(**{_BEGIN: read})
         self._keeper = keeper  # an in-memory database lives as long as one connection is open
         self._closed = False
 
@@ -99,13 +101,24 @@ class Database:
         dialect = dialect_class(paramstyle="qmark" if self.is_sqlite else "format")
         return str(statement.compile(dialect=dialect))
 
+    def first_row(self, statement: str, parameters: Sequence[Any] = ()) -> Sequence[Any] | None:
+        """What a single question, as of `driver_sql`, is answered with first. It sees one moment by
+        itself: on a server it needs no round trips for a transaction."""
+        with self.driver() as connection:
+            row: Sequence[Any] | None = connection.execute(statement, parameters).fetchone()
+            return row
+
     @contextmanager
-    def driver(self) -> Iterator[sqlite3.Connection]:
-        """SQLite's own connection, for what SQL has no words for."""
+    def driver(self) -> Iterator[Any]:
+        """The driver's own connection, in no transaction, for what must be fast and what SQL has
+        no words for."""
         with self._at_the_wall():
             connection = self._engine.raw_connection()
             try:
-                yield cast("sqlite3.Connection", connection.driver_connection)
+                yield connection.driver_connection
+            except BaseException:
+                connection.invalidate()  # nobody knows what it was in the middle of
+                raise
             finally:
                 connection.close()
 
@@ -129,17 +142,6 @@ class Database:
     def connect(self) -> Iterator[Connection]:
         """One consistent view for reading; writers do not disturb it."""
         with self._at_the_wall(), self._reading.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def ask(self) -> Iterator[Connection]:
-        """For a single question, which sees one moment by itself: on a server it needs no round
-        trips for a transaction."""
-        if self.is_sqlite:
-            with self.connect() as connection:
-                yield connection
-            return
-        with self._at_the_wall(), self._asking.connect() as connection:
             yield connection
 
     def close(self) -> None:
@@ -241,7 +243,6 @@ def _open_sqlite(
         max_overflow=-1,  # connections are cheap, and waiting for one could lock a thread up
         hide_parameters=True,
     )
-    event.listen(engine, "begin", _begin)
     return Database(engine, prefix, keeper=keeper)
 
 
@@ -268,8 +269,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    """Drivers lend connections that begin nothing by themselves."""
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
 
 def _prepare(connection: sqlite3.Connection, durable: bool, cache_mebibytes: int) -> None:

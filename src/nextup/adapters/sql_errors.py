@@ -89,7 +89,8 @@ def translate(error: Exception, url: URL) -> NextupError | None:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, sqlite3.Error):
         return _from_sqlite(cause, url)
-    return _from_server(cause, url) if isinstance(error, DBAPIError) else None
+    of_driver = isinstance(error, DBAPIError) or hasattr(error, "sqlstate")
+    return _from_server(cause, url) if of_driver else None
 
 
 def _from_sqlite(cause: sqlite3.Error, url: URL) -> NextupError:

@@ -46,6 +46,7 @@ def postgresql_engine(url: URL, connections: Connections) -> Engine:
     def connect() -> psycopg.Connection[Any]:
         return Impatient.connect(
             _conninfo(url),
+            autocommit=True,  # transactions begin in `Database`, never by themselves
             connect_timeout=max(2, round(connections.connect_seconds)),  # libpq's least
             application_name="nextup",
             options=" ".join(_options(connections)),

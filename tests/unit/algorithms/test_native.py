@@ -411,6 +411,76 @@ def test_neighbours_agree_with_their_twin(people, n_items, limit, seed):
         assert all(np.array_equal(a, b) for a, b in zip(ours, twin, strict=True))
 
 
+@needs_compiled
+@settings(deadline=None, max_examples=60)
+@given(
+    people=st.integers(0, 40),
+    n_items=st.integers(1, 90),
+    depth=st.integers(1, 30),
+    limit=st.integers(1, 30),
+    seed=st.integers(0, 500),
+)
+def test_a_blend_agrees_with_its_twin(people, n_items, depth, limit, seed):
+    """Sums, ties and who gave most, with rankings that end early and items that may not be."""
+    rng = np.random.default_rng(seed)
+    shape = 3, people, min(depth, n_items)
+    items = rng.random((3, people, n_items)).argsort(axis=2)[..., : shape[2]].astype(np.int32)
+    scores = -np.sort(-np.round(rng.normal(1, 1.5, shape), 1)).astype(np.float32)
+    items[scores < 0], scores[scores < 0] = -1, -np.inf
+    weights = np.array([0.5, 0.25, 1e-3], np.float32)
+    excluded = random_matrix(max(people, 1), n_items, people * 3, seed)
+    found = []
+    for kernels in (compiled, twins):
+        best = [np.empty((people, limit), kind) for kind in (np.int32, np.float32, np.int8)]
+        bounds = excluded.indptr[: people + 1]
+        kernels.blend(
+            items, scores, weights, n_items, bounds, excluded.indices[: bounds[-1]], *best, 2
+        )
+        found.append(best)
+    for ours, twin in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, twin)
+
+
+@both
+def test_a_blend_refuses_what_is_no_item(kernels):
+    """Below a positive score only: what fills a short ranking is no item either."""
+    items, scores = np.array([[[0, 9]]], np.int32), np.array([[[2, 1]]], np.float32)
+    nothing = np.zeros(2, np.int64), np.zeros(0, np.int32)
+    best = np.empty((1, 2), np.int32), np.empty((1, 2), np.float32), np.empty((1, 2), np.int8)
+    weights = np.ones(1, np.float32)
+    with pytest.raises(ValueError, match="out of range"):
+        kernels.blend(items, scores, weights, 9, *nothing, *best, 1)
+    scores[..., 1] = -np.inf
+    kernels.blend(items, scores, weights, 9, *nothing, *best, 1)
+    assert best[0].tolist() == [[0, -1]]
+    assert best[2].tolist() == [[0, -1]]
+
+
+@needs_compiled
+@pytest.mark.parametrize("limit", [1, 90, 600, 5000])
+@pytest.mark.parametrize("kind", ["spread", "ties", "few", "misleading", "no numbers"])
+def test_the_best_of_a_long_row_agree_with_their_twin(kind, limit):
+    """Where a sample of the row tells what is worth a look, and where it tells too much."""
+    rng = np.random.default_rng(limit)
+    scores = rng.exponential(size=(4, 9000)).astype(np.float32)
+    if kind == "ties":
+        scores = np.round(scores)
+    elif kind == "few":
+        scores[:, rng.random(9000) < 0.95] = -np.inf
+    elif kind == "misleading":  # whatever the sample meets is large
+        scores[:, ::8] += 100
+    elif kind == "no numbers":
+        scores[:, ::3], scores[:, 1::3] = np.nan, np.inf
+    seen = random_matrix(4, 9000, 2000, seed=limit)
+    found = []
+    for kernels in (compiled, twins):
+        best = np.empty((4, limit), np.int32), np.empty((4, limit), np.float32)
+        kernels.select_rows(scores, seen.indptr, seen.indices, *best, 2)
+        found.append(best)
+    for ours, twin in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, twin)
+
+
 @both
 def test_indices_out_of_range_are_refused(kernels):
     """An index beyond the catalogue is an error, never a read of foreign memory."""

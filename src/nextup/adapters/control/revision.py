@@ -6,8 +6,6 @@ import threading
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
-
 if TYPE_CHECKING:
     from nextup.adapters.sql import Database
 
@@ -31,8 +29,8 @@ class Revision:
         with self._reading:
             try:
                 row = self._pin().execute(self._query).fetchone()
-            except Exception:  # whatever the driver calls it; the other way gives it its name
-                self._unpin()
+            except Exception as error:  # whatever it is called; the other way gives it its name
+                self._unpin(error)
                 row = self._read_anew()
         return int(row[0]) if row else 0
 
@@ -43,19 +41,16 @@ class Revision:
 
     def _pin(self) -> Any:
         if self._connection is None:
-            connection: Any = self._pinned.enter_context(self._database.driver())
-            if not self._database.is_sqlite:  # there a forgotten transaction would see the past
-                connection.autocommit = True
-            self._connection = connection
+            self._connection = self._pinned.enter_context(self._database.driver())
         return self._connection
 
-    def _unpin(self) -> None:
-        connection, self._connection = self._connection, None
-        with suppress(Exception):  # a connection that is broken is thrown away by the pool
-            if connection is not None and not self._database.is_sqlite:
-                connection.autocommit = False  # as the pool lends it
-            self._pinned.close()
+    def _unpin(self, met: Exception | None = None) -> None:
+        self._connection = None
+        with suppress(Exception):  # what it met is known
+            if met is None:
+                self._pinned.close()
+            else:
+                self._pinned.__exit__(type(met), met, met.__traceback__)
 
     def _read_anew(self) -> Any:
-        with self._database.connect() as connection:
-            return connection.execute(text(self._query)).fetchone()
+        return self._database.first_row(self._query)

@@ -125,9 +125,8 @@ class SqlRecommendationStore(SqlBackup, SqlTrial):
 
     def read(self, user_id: str) -> PublishedList | None:
         """The person's list in the generation in service, found by one query."""
-        with self._database.ask() as connection:
-            packed = connection.exec_driver_sql(self._find, (user_id,)).scalar()
-        return None if packed is None else self._packer.unpack(user_id, packed)
+        row = self._database.first_row(self._find, (user_id,))
+        return None if row is None else self._packer.unpack(user_id, row[0])
 
     def count(self, generation: str) -> int:
         """How many lists it holds; 0 for an unknown one."""

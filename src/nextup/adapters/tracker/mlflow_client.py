@@ -87,8 +87,7 @@ class MlflowConnection:
         go on trying for minutes."""
         database = open_database(self._url, self._home, connections=self._connections)
         try:
-            with database.ask() as connection:
-                connection.exec_driver_sql("SELECT 1")
+            database.first_row("SELECT 1")
         finally:
             database.close()
         url = make_url(self._url)

@@ -159,7 +159,8 @@ public:
     LikelyThreshold(std::int64_t columns, int limit)
         : stride_(std::max<std::int64_t>(columns / kSample, 1)), sample_(columns / stride_) {
         const double expected = double(limit) / double(stride_);
-        if (expected >= kFewest) place_ = std::int64_t(expected + 4 * std::sqrt(expected));
+        if (stride_ >= kSparsest && expected >= kFewest)
+            place_ = std::int64_t(expected + 4 * std::sqrt(expected));
     }
 
     float of(const float* row) {
@@ -175,6 +176,7 @@ public:
 
 private:
     static constexpr std::int64_t kSample = 1024;
+    static constexpr std::int64_t kSparsest = 4;  // a denser sample is most of the row
     static constexpr double kFewest = 8;
     std::int64_t stride_;
     std::int64_t place_ = std::numeric_limits<std::int64_t>::max();
