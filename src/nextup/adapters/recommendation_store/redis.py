@@ -6,7 +6,7 @@ spreads them over its nodes and everything that must happen together happens in 
     {nextup:lists}current        "<buckets> <generation>": what is in service
     {nextup:lists}generations    hash: generation -> "<buckets> <when it expires, 0: never>"
     {nextup:lists:7}:g1          hash: person -> list, of one bucket of generation g1
-    {nextup:lists:7}sealed       the generation whose lists in this bucket take no more changes
+    {nextup:lists:7}sealed       "<which switch> <generation>": its lists here take no more changes
 
 A reader asks for the name in service and for its list in one round trip: it guesses the generation
 that it saw last, and asks again only where the answer says that it guessed wrong.
@@ -14,6 +14,7 @@ that it saw last, and asks again only where the answer says that it guessed wron
 
 from __future__ import annotations
 
+import secrets
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
@@ -42,7 +43,8 @@ return 1
 """
 # A bucket's lists, unless it is sealed for this generation. ARGV[3...] are the hash's pairs.
 _PUT: Final = """
-if redis.call('GET', KEYS[2]) == ARGV[1] then return 0 end
+local sealed = redis.call('GET', KEYS[2])
+if sealed and string.match(sealed, '^%S+ (.*)$') == ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 3))
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
@@ -51,15 +53,20 @@ _SEAL: Final = """
 redis.call('SET', KEYS[2], ARGV[1])
 redis.call('PERSIST', KEYS[1])
 """
-# Put in service, if what was in service when the sealing began still is. ARGV: the generation, its
-# value as current, the expected one ('' for none), its note. 0: unknown; 1: done; 2: somebody was
-# faster.
+# Open a bucket again, unless another switch has sealed it since.
+_UNSEAL: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+# Put in service, if since the sealing began nothing else was, and nobody has registered to write to
+# it. ARGV: the generation, its value as current, the expected one ('' for none), its note. 0:
+# unknown; 1: done; 2: somebody was faster.
 _SWITCH: Final = """
-if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return 0 end
+local note = redis.call('HGET', KEYS[2], ARGV[1])
+if not note then return 0 end
 local service = redis.call('GET', KEYS[1]) or ''
-if service ~= ARGV[3] and service ~= ARGV[2] then return 2 end
+if service == ARGV[2] then return 1 end
+if service ~= ARGV[3] or note ~= ARGV[4] then return 2 end
 redis.call('SET', KEYS[1], ARGV[2])
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
 return 1
 """
 # The note of a generation that is still there.
@@ -96,6 +103,7 @@ class RedisRecommendationStore:
         """
         if generation == self.current():
             raise in_service(generation)
+        self._open_again(generation)
         written = unanswered = 0
         with self._server.conversation() as conversation:
             for batch in self._packer.batches(lists, LISTS_PER_BATCH):
@@ -124,9 +132,10 @@ class RedisRecommendationStore:
                 buckets, _ = stored[generation]
                 self._note(client, generation, f"{buckets} 0")
                 with client.pipeline(transaction=False) as pipeline:
+                    seal = f"{secrets.token_hex(8)} {generation}"
                     for bucket in range(buckets):
                         keys = self._bucket(bucket, generation)
-                        self._server.script(pipeline, _SEAL, keys, generation)
+                        self._server.script(pipeline, _SEAL, keys, seal)
                     pipeline.execute()
                 keys = (self._current_key, self._generations_key)
                 values = (f"{buckets} {generation}", before, f"{buckets} 0")
@@ -206,19 +215,45 @@ class RedisRecommendationStore:
         tag = f"{{{self._tag}:{number}}}"
         return f"{tag}:{generation}", f"{tag}sealed"
 
+    def _open_again(self, generation: str) -> None:
+        """Take away the seals that a switch left which was killed before it came to its end.
+
+        A switch that is alive notices: it finds the generation registered anew, and seals again.
+        """
+        with self._server.client() as client:
+            buckets = [self._bucket(number, generation)[1] for number in range(BUCKETS)]
+            with client.pipeline(transaction=False) as pipeline:
+                for sealed in buckets:
+                    pipeline.get(sealed)
+                found = zip(buckets, pipeline.execute(), strict=True)
+            own = generation.encode()
+            left = [(key, seal) for key, seal in found if seal and seal.partition(b" ")[2] == own]
+            if not left:
+                return
+            if not client.execute_command(*self._register(generation)):
+                raise in_service(generation)
+            with client.pipeline(transaction=False) as pipeline:
+                for key, seal in left:
+                    self._server.script(pipeline, _UNSEAL, [key], seal)
+                pipeline.execute()
+
+    def _register(self, generation: str) -> Command:
+        """What says that the generation is written to; answered with 0 if it is in service."""
+        keys = (self._current_key, self._generations_key)
+        note = f"{BUCKETS} {int(time()) + self._keep_seconds}"
+        return self._server.script_command(_REGISTER, keys, generation, note)
+
     def _puts(self, generation: str, batch: Iterable[tuple[str, str]]) -> list[Command]:
         """What writes the batch, bucket by bucket; each of it is answered with 0 if refused."""
         pairs: dict[int, list[bytes | str]] = {}
         for user_id, packed in batch:
             user = user_id.encode()
             pairs.setdefault(_bucket_of(user, BUCKETS), []).extend((user, packed))
-        command, keep = self._server.script_command, self._keep_seconds
-        registered = (self._current_key, self._generations_key)
-        note = f"{BUCKETS} {int(time()) + keep}"
-        puts = [command(_REGISTER, registered, generation, note)]
+        keep = self._keep_seconds + SPARE_SECONDS
+        puts = [self._register(generation)]
         for bucket, values in pairs.items():
             keys = self._bucket(bucket, generation)
-            puts.append(command(_PUT, keys, generation, keep + SPARE_SECONDS, *values))
+            puts.append(self._server.script_command(_PUT, keys, generation, keep, *values))
         return puts
 
     def _stored(self) -> dict[str, tuple[int, int]]:

@@ -10,38 +10,44 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from nextup.algorithms.native.twins_sparse import (
+    BLOCK_FLOATS,
+    blend,
+    check_indices,
+    neighbours,
+    rank_neighbours,
+    row_numbers,
+    select_rows,
+    transpose,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from nextup.algorithms.native.interface import Floats, Indices, Offsets
 
-BLOCK_FLOATS = 1 << 24  # 64 MiB: what one step may hold at once
+__all__ = [
+    "blend",
+    "diagonalise",
+    "gram",
+    "instruction_set",
+    "neighbours",
+    "rank",
+    "rank_neighbours",
+    "rotate",
+    "score",
+    "select_rows",
+    "solve_row",
+    "solve_rows",
+    "to_pairs",
+    "trace",
+    "transpose",
+]
 
 
 def instruction_set() -> str:
     """Say that these are the twins."""
     return "numpy"
-
-
-def transpose(
-    indptr: Offsets,
-    indices: Indices,
-    values: Floats,
-    to_indptr: Offsets,
-    to_indices: Indices,
-    to_values: Floats,
-    _threads: int,
-) -> None:
-    """Stable sort by column."""
-    columns = len(to_indptr) - 1
-    _check_indices(indices, columns)
-    order = np.argsort(indices, kind="stable")
-    to_indptr[0] = 0
-    np.cumsum(np.bincount(indices, minlength=columns), out=to_indptr[1:])
-    to_indices[:] = _row_numbers(indptr)[order]
-    to_values[:] = values[order]
 
 
 def solve_rows(
@@ -61,7 +67,7 @@ def solve_rows(
     _threads: int,
 ) -> None:
     """Preconditioned conjugate gradients for many rows at once."""
-    _check_indices(indices, len(fixed))
+    check_indices(indices, len(fixed))
     if rounded:
         fixed = to_pairs(fixed)
     for rows, touches in _row_blocks(indptr, fixed.shape[1]):
@@ -110,7 +116,7 @@ def _solve_block(
     tolerance: float,
     start: Floats,
 ) -> Floats:
-    row_of = _row_numbers(indptr)  # (nnz,)
+    row_of = row_numbers(indptr)  # (nnz,)
     vectors = fixed[indices]  # (nnz, width)
 
     def along(p: Floats) -> Floats:  # y_j' p_u for each touch
@@ -214,8 +220,8 @@ def trace(
     parts: Floats,
 ) -> None:
     """One dense system in double precision."""
-    _check_indices(touched, len(vectors))
-    _check_indices(items, len(vectors))
+    check_indices(touched, len(vectors))
+    check_indices(items, len(vectors))
     own = vectors[touched].astype(np.float64)  # (h, width)
     system = (own.T * weights) @ own + np.diag(dense.astype(np.float64) + ridge)
     absent = np.diag(system) <= 0  # what is padding
@@ -253,130 +259,6 @@ def rank(
         )
 
 
-def select_rows(
-    scores: Floats,
-    indptr: Offsets,
-    excluded: Indices,
-    best_items: Indices,
-    best_scores: Floats,
-    _threads: int,
-) -> None:
-    """Partition for the last score that counts; of equals with it the first columns enter."""
-    _check_indices(excluded, scores.shape[1])
-    scores = np.where(np.isfinite(scores), scores, -np.inf).astype(np.float32, copy=False)
-    scores[_row_numbers(indptr), excluded] = -np.inf
-    best_items[:], best_scores[:] = -1, -np.inf
-    limit = min(best_items.shape[1], scores.shape[1])
-    if limit == 0 or not len(scores):
-        return
-    last = -np.partition(-scores, limit - 1, axis=1)[:, limit - 1, None]  # (rows, 1)
-    row, column = np.nonzero((scores >= last) & (scores > -np.inf))
-    score = scores[row, column]
-    order = np.lexsort((column, -score, row))
-    row, column, score = row[order], column[order], score[order]
-    place = np.arange(len(row)) - np.searchsorted(row, row)  # within its row
-    kept = place < limit
-    best_items[row[kept], place[kept]] = column[kept]
-    best_scores[row[kept], place[kept]] = score[kept]
-
-
-def neighbours(
-    item_indptr: Offsets,
-    users: Indices,
-    item_values: Floats,
-    user_indptr: Offsets,
-    items: Indices,
-    user_values: Floats,
-    best_items: Indices,
-    best_scores: Floats,
-    threads: int,
-) -> None:
-    """Blocks of items through a sparse product."""
-    n_items, n_users = len(item_indptr) - 1, len(user_indptr) - 1
-    by_item = csr_matrix((item_values, users, item_indptr), shape=(n_items, n_users))
-    by_user = csr_matrix((user_values, items, user_indptr), shape=(n_users, n_items))
-    size = max(1, BLOCK_FLOATS // max(1, n_items))
-    for first in range(0, n_items, size):
-        rows = slice(first, min(first + size, n_items))
-        products = (by_item[rows] @ by_user).toarray()  # (rows, n_items)
-        products[products <= 0] = -np.inf
-        own = np.arange(rows.start, rows.stop, dtype=np.int32)
-        one_each = np.arange(len(own) + 1, dtype=np.int64)
-        select_rows(products, one_each, own, best_items[rows], best_scores[rows], threads)
-
-
-def rank_neighbours(
-    indptr: Offsets,
-    items: Indices,
-    weights: Floats,
-    neighbours: Indices,
-    similarities: Floats,
-    exclude_seen: int,
-    best_items: Indices,
-    best_scores: Floats,
-    threads: int,
-) -> None:
-    """Blocks of people through a sparse product."""
-    n_items = len(neighbours)
-    listed = neighbours >= 0
-    ends = np.r_[0, np.cumsum(listed.sum(axis=1))]
-    lists = csr_matrix((similarities[listed], neighbours[listed], ends), shape=(n_items, n_items))
-    touches = csr_matrix((weights, items, indptr), shape=(len(indptr) - 1, n_items))
-    size = max(1, BLOCK_FLOATS // max(1, n_items))
-    for first in range(0, len(indptr) - 1, size):
-        rows = slice(first, min(first + size, len(indptr) - 1))
-        bounds = indptr[rows.start : rows.stop + 1] - indptr[rows.start]
-        seen = items[indptr[rows.start] : indptr[rows.stop]]
-        select_rows(
-            (touches[rows] @ lists).toarray(),
-            bounds if exclude_seen else np.zeros_like(bounds),
-            seen if exclude_seen else seen[:0],
-            best_items[rows],
-            best_scores[rows],
-            threads,
-        )
-
-
-def blend(
-    items: Indices,
-    scores: Floats,
-    weights: Floats,
-    n_items: int,
-    indptr: Offsets,
-    excluded: Indices,
-    best_items: Indices,
-    best_scores: Floats,
-    sources: NDArray[np.int8],
-    threads: int,
-) -> None:
-    """Dense shares of some people at a time."""
-    _check_indices(items[scores > 0], n_items)
-    best = np.where(scores[..., :1] > 0, scores[..., :1], 1)
-    shares = weights[:, None, None] * (np.maximum(scores, 0) / best)
-    parts, people = items.shape[:2]
-    size = max(1, BLOCK_FLOATS // max(1, n_items * parts))
-    for first in range(0, people, size):
-        rows = slice(first, min(first + size, people))
-        dense = np.zeros((parts, rows.stop - first, n_items), np.float32)
-        part, person, place = np.nonzero(shares[:, rows] > 0)
-        dense[part, person, items[part, first + person, place]] = shares[
-            part, first + person, place
-        ]
-        total = dense.sum(axis=0)
-        total[total <= 0] = -np.inf
-        select_rows(
-            total,
-            indptr[rows.start : rows.stop + 1] - indptr[rows.start],
-            excluded[indptr[rows.start] : indptr[rows.stop]],
-            best_items[rows],
-            best_scores[rows],
-            threads,
-        )
-        found = best_items[rows]
-        given = dense[:, np.arange(len(found))[:, None], found]  # (parts, people, limit)
-        sources[rows] = np.where(found >= 0, given.argmax(axis=0), -1)
-
-
 def _row_blocks(indptr: Offsets, width: int) -> Iterator[tuple[slice, slice]]:
     """Runs of rows, and their touches, whose vectors fit into a block; at least one row each."""
     most = max(1, BLOCK_FLOATS // width)
@@ -388,15 +270,6 @@ def _row_blocks(indptr: Offsets, width: int) -> Iterator[tuple[slice, slice]]:
         first = last
 
 
-def _row_numbers(indptr: Offsets) -> NDArray[np.int64]:
-    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-
-
 def _row_dots(a: Floats, b: Floats) -> Floats:
     products: Floats = np.einsum("nk,nk->n", a, b)
     return products
-
-
-def _check_indices(indices: Indices, size: int) -> None:
-    if len(indices) and not 0 <= indices.min() <= indices.max() < size:
-        raise ValueError("an index is out of range")
