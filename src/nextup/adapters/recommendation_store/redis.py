@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nextup.ports.trial import Trial
 
 BUCKETS: Final = 256  # of a generation made now; a stored one remembers how many it has
-LISTS_PER_BATCH: Final = 1_000  # some 10 to 50 MB in memory
+LISTS_PER_BATCH: Final = 1_000  # some 2 to 10 MB; larger ones were slower
 UNANSWERED: Final = 2  # batches on their way: while one is made the server has another
 SPARE_SECONDS: Final = 3_600  # a generation is forgotten by name before its lists expire
 

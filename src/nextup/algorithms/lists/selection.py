@@ -80,9 +80,9 @@ def rank_in_one_order(
     order = np.argsort(-scores, kind="stable").astype(np.int32)
     position = np.empty(n_items, np.int64)
     position[order] = np.arange(n_items)
-    beyond = limit + n_items  # whoever has seen everything finds nothing in all places
-    items = np.concatenate((order, np.full(beyond - n_items, -1, np.int32)))
-    worth = np.concatenate((scores[order], np.full(beyond - n_items, -np.inf, np.float32)))
+    # behind the last item lies nothing: what those find who have seen most of them
+    items = np.concatenate((order, np.full(limit, -1, np.int32)))
+    worth = np.concatenate((scores[order], np.full(limit, -np.inf, np.float32)))
     block = max(1, BLOCK_BYTES // (8 * limit))
     for start in range(0, n_users, block):
         stop = min(start + block, n_users)

@@ -17,6 +17,7 @@ from nextup.algorithms.native.twins_sparse import (
     neighbours,
     rank_neighbours,
     row_numbers,
+    select_block,
     select_rows,
     transpose,
 )
@@ -239,7 +240,7 @@ def rank(
     excluded: Indices,
     best_items: Indices,
     best_scores: Floats,
-    threads: int,
+    _threads: int,
 ) -> None:
     """Blocks of people through a matrix product."""
     absent = np.ones(len(items), bool)
@@ -249,14 +250,7 @@ def rank(
         rows = slice(first, min(first + size, len(queries)))
         scores = queries[rows] @ items.T  # (people, n_items)
         scores[:, absent] = -np.inf
-        select_rows(
-            scores,
-            indptr[rows.start : rows.stop + 1] - indptr[rows.start],
-            excluded[indptr[rows.start] : indptr[rows.stop]],
-            best_items[rows],
-            best_scores[rows],
-            threads,
-        )
+        select_block(scores, rows, indptr, excluded, best_items, best_scores)
 
 
 def _row_blocks(indptr: Offsets, width: int) -> Iterator[tuple[slice, slice]]:

@@ -61,6 +61,25 @@ def select_rows(
     best_scores[row[kept], place[kept]] = score[kept]
 
 
+def select_block(
+    scores: Floats,  # (rows of the block, n)
+    rows: slice,
+    indptr: Offsets,
+    excluded: Indices,
+    best_items: Indices,
+    best_scores: Floats,
+) -> None:
+    """`select_rows` for some rows, of arrays that are those of all."""
+    select_rows(
+        scores,
+        indptr[rows.start : rows.stop + 1] - indptr[rows.start],
+        excluded[indptr[rows.start] : indptr[rows.stop]],
+        best_items[rows],
+        best_scores[rows],
+        1,
+    )
+
+
 def neighbours(
     item_indptr: Offsets,
     users: Indices,
@@ -128,7 +147,7 @@ def blend(
     best_items: Indices,
     best_scores: Floats,
     sources: NDArray[np.int8],
-    threads: int,
+    _threads: int,
 ) -> None:
     """Dense shares of some people at a time."""
     check_indices(items[scores > 0], n_items)
@@ -145,14 +164,7 @@ def blend(
         ]
         total = dense.sum(axis=0)
         total[total <= 0] = -np.inf
-        select_rows(
-            total,
-            indptr[rows.start : rows.stop + 1] - indptr[rows.start],
-            excluded[indptr[rows.start] : indptr[rows.stop]],
-            best_items[rows],
-            best_scores[rows],
-            threads,
-        )
+        select_block(total, rows, indptr, excluded, best_items, best_scores)
         found = best_items[rows]
         given = dense[:, np.arange(len(found))[:, None], found]  # (parts, people, limit)
         sources[rows] = np.where(found >= 0, given.argmax(axis=0), -1)
