@@ -78,6 +78,8 @@ class ServedList:
     rules: tuple[str, ...] = ()  # the rules that acted on the list as a whole
     missing: tuple[str, ...] = ()  # what could not be asked: "online_state", "model", ...
     request: str = ""  # what was asked for, as JSON: the list is continued in the same way
+    reached: int = 0  # how many places its pages have come to
+    passed_over: tuple[str, ...] = ()  # items that could not be shown when their page came
 
 
 @dataclass(frozen=True, slots=True)

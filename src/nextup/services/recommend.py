@@ -89,7 +89,7 @@ class Recommender:
         self._pages.forget(user_id)
 
     def replay(self, token: str) -> Page:
-        """A whole list as it was ranked, with the reasons of then. Raises NotFound."""
+        """All that a list's pages showed, with the reasons of then. Raises NotFound."""
         return self._pages.replay(token)
 
     def keep(self, ranked: ServedList, limit: int) -> Page:

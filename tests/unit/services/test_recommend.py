@@ -311,15 +311,34 @@ class TestPages:
         assert "i003" not in found
 
     def test_replay(self, world):
-        """A token shows the list as it was ranked, whatever has happened since."""
+        """A token shows what its pages showed, whatever has happened since."""
         world.act("u", "i001")
         recommender = world.recommender()
         page = recommender.recommend(Request("u", limit=5))
         world.act("u", "i002")
         world.another_model(9)
+        assert list(recommender.replay(page.served.token).places) == list(page.places)
+        more = recommender.next_page(page.next, limit=3, user_id="u")
         replayed = recommender.replay(page.served.token)
-        assert ids(replayed)[:5] == ids(page)
-        assert list(replayed.places)[:5] == list(page.places)
+        assert list(replayed.places) == [*page.places, *more.places]
+
+    def test_replay_without_what_was_passed_over(self, world):
+        """What could not be shown when its page came is not replayed, and does not appear in the
+        same page later; what was shown before it went is replayed."""
+        recommender = world.recommender()
+        del world.catalog.known["i001"]
+        first = recommender.recommend(Request("u", limit=4, diversity=0.0))
+        assert ids(first) == ["i000", "i002", "i003", "i004"]
+        world.act("u", "i006", "dismiss")
+        second = recommender.next_page(first.next, limit=2, user_id="u")
+        assert ids(second) == ["i005", "i007"]
+        world.catalog.known["i001"] = world.items[1]
+        gone = world.catalog.known.pop("i005")
+        again = recommender.next_page(first.next, limit=2, user_id="u")
+        assert ids(again) == ["i007", "i008"]
+        replayed = recommender.replay(first.served.token)
+        assert ids(replayed) == ["i000", "i002", "i003", "i004", gone.item_id, "i007", "i008"]
+        assert replayed.ranks == [1, 3, 4, 5, 6, 8, 9]
 
     @pytest.mark.parametrize(
         "text", ["", ".", "x", "x.", ".5", "x.-1", "x.1e3", "x.٣", "x." + "9" * 300]

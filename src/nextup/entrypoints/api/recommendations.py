@@ -147,7 +147,7 @@ def get_next_recommendations(
 def get_served(
     services: Services, token: Annotated[str, Path(min_length=1, max_length=200)]
 ) -> Recommendations:
-    """The whole list as it was ranked, with the reasons of then."""
+    """All that the list's pages showed, in order, with the reasons of then."""
     return answer(services.recommender.replay(token), "", 0, services.settings.recommend.attributes)
 
 

@@ -74,8 +74,9 @@ class Pages:
 
     def first(self, ranked: ServedList, limit: int) -> Page:
         """Keep the list under a new token, and show its first places."""
-        kept = self._keep(replace(ranked, token=secrets.token_urlsafe(TOKEN_BYTES)))
-        return self._page(kept, 0, limit, unwanted=())
+        token, expected = secrets.token_urlsafe(TOKEN_BYTES), min(limit, len(ranked.items))
+        kept = self._keep(replace(ranked, token=token, reached=expected))
+        return self._page(kept, 0, limit, unwanted=(), reached=0)
 
     def next(self, text: str, limit: int, user_id: str) -> Page:
         """Continue a list; see `Recommender.next_page`."""
@@ -85,15 +86,20 @@ class Pages:
             raise _unknown_list()
         touches = self._state.history(user_id) if user_id else ()
         unwanted = weigh(touches, self._settings, self._clock()).dismissed
-        return self._page(served, bookmark.offset, limit, unwanted)
+        return self._page(served, bookmark.offset, limit, unwanted, served.reached)
 
     def replay(self, token: str) -> Page:
-        """The whole list again, with the reasons of then."""
+        """All that the list's pages showed, with the reasons of then."""
         served = self.served(token)
         missing = Missing(served.missing)
-        details = self._details(served.items, missing) or {}
-        ranks = range(1, len(served.items) + 1)
-        return Page(served, served.items, ranks, details, None, missing)
+        shown = [
+            (rank, place)
+            for rank, place in enumerate(served.items[: served.reached], start=1)
+            if place.item_id not in served.passed_over
+        ]
+        places = [place for _, place in shown]
+        details = self._details(places, missing) or {}
+        return Page(served, places, [rank for rank, _ in shown], details, None, missing)
 
     def served(self, token: str) -> ServedList:
         """Raises NotFound for a token that was never given or has expired."""
@@ -106,10 +112,20 @@ class Pages:
         """Let go of the person's lists that are not written yet."""
         self._lists.forget(self._state, user_id)
 
-    def _page(self, served: ServedList, start: int, limit: int, unwanted: Collection[str]) -> Page:
-        """The places from `start` on that may still be shown; reaching the end, rank further."""
+    def _page(
+        self,
+        served: ServedList,
+        start: int,
+        limit: int,
+        unwanted: Collection[str],
+        reached: int,
+    ) -> Page:
+        """The places from `start` on that may still be shown; reaching the end, rank further.
+        What is passed over beyond what earlier pages `reached` stays so."""
         missing = Missing(served.missing)
         shown: list[tuple[int, Recommendation]] = []  # with their ranks, from 1
+        passed: list[str] = []
+        unwanted = {*unwanted, *served.passed_over}
         details: dict[str, Item] = {}
         end = start
         while len(shown) < limit:
@@ -119,15 +135,16 @@ class Pages:
             if not window:
                 break
             found = self._details(window, missing)
-            shown += [
-                (rank, place)
-                for rank, place in enumerate(window, start=end + 1)
-                if place.item_id not in unwanted and _stands(place, found)
-            ]
+            for rank, place in enumerate(window, start=end + 1):
+                if place.item_id not in unwanted and _stands(place, found):
+                    shown.append((rank, place))
+                elif rank > reached:
+                    passed.append(place.item_id)
             details.update(found or {})
             end += len(window)
         if end == len(served.items):
             served = self._extend(served)
+        served = self._reach(served, end, passed)
         missing.note(*served.missing)
         more = bool(served.token) and end < len(served.items)
         return Page(
@@ -165,7 +182,21 @@ class Pages:
             further = self._rank(request, [place.item_id for place in served.items])
             if not further.items:
                 return served
-            return self._keep(replace(served, items=served.items + further.items))
+            return self._keep(replace(latest, items=latest.items + further.items))
+
+    def _reach(self, served: ServedList, end: int, passed: Sequence[str]) -> ServedList:
+        """The list, kept with what its pages have come to."""
+        if not served.token or (end <= served.reached and not passed):
+            return served
+        with self._continuing[hash(served.token) % LOCKS]:
+            try:
+                latest = self._lists.find(self._state, served.token) or served
+            except SILENT:
+                return served
+            known = latest.passed_over
+            passed = (*known, *(item_id for item_id in passed if item_id not in known))
+            reached = max(end, latest.reached)
+            return self._keep(replace(latest, reached=reached, passed_over=passed))
 
     def _details(
         self, places: Iterable[Recommendation], missing: Missing
