@@ -11,6 +11,8 @@ import pytest
 from tests.integration.api_world import served, train
 
 from nextup.domain.events import Event, EventType
+from nextup.services.recommending import answers
+from nextup.services.recommending.answers import RENEWED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,6 +147,21 @@ def test_age_makes_a_new_answer(tmp_path: Path) -> None:
     with served(tmp_path, recommend={"cache_seconds": 0.2}, access=OPEN) as (client, _):
         before = token(client)
         wait_for(lambda: token(client) != before)
+
+
+def test_an_ageing_answer_is_renewed_behind_its_caller(
+    world: tuple[httpx.Client, Platform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its time is over somebody gets it once more, and the next a younger one; nobody waits,
+    and each answer is counted once."""
+    client, _ = world
+    before = token(client)
+    answered = counted(client, "nextup_served_total")
+    later = RENEWED_AT * 3600
+    monkeypatch.setattr(answers, "monotonic", lambda: time.monotonic() + later)
+    assert token(client) == before
+    wait_for(lambda: counted(client, "nextup_served_total") == answered + 1)
+    wait_for(lambda: token(client) != before)
 
 
 def test_a_graceful_stop_keeps_every_list(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ MEMORY: Final = ":memory:"
 BUSY_SECONDS: Final = 30.0  # how long a writer queues behind others before it gives up
 LOCK_PAUSE_SECONDS: Final = 0.02  # between tries where SQLite does not queue by itself
 IN_CHUNK: Final = 5_000  # ids per IN (...): below every supported database's limit of parameters
+KEPT_CONNECTIONS: Final = 16  # to a file; more, of a crowd, are opened and closed again
 WAL_PAGES: Final = 4_000  # of 4 KiB; the write-ahead log is folded into the file when it has these
 KEPT_WAL_BYTES: Final = 64 << 20  # a log that grew beyond is cut back after a checkpoint
 
@@ -239,8 +240,9 @@ def _open_sqlite(
         url,
         creator=connect,
         poolclass=QueuePool,
-        pool_size=5,
-        max_overflow=-1,  # connections are cheap, and waiting for one could lock a thread up
+        pool_size=KEPT_CONNECTIONS,
+        pool_use_lifo=True,  # a few do the work of a quiet hour, and have its pages in memory
+        max_overflow=-1,  # waiting for a connection could lock a thread up
         hide_parameters=True,
     )
     return Database(engine, prefix, keeper=keeper)

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from nextup.ports.online_state import OnlineState
     from nextup.ports.recommendation_store import RecommendationStore
     from nextup.services.recommending.details import ReadsItems
+    from nextup.services.recommending.levels import Opinions, Situation
     from nextup.services.recommending.request import Page, Request
+    from nextup.services.recommending.rules import Allowed
     from nextup.services.recommending.sources import Source
+    from nextup.services.recommending.tastes import Tastes
     from nextup.services.serving_model import ServingModel
     from nextup.settings import Settings
 
@@ -59,15 +62,17 @@ class Recommender:
         filters: Filters | None = None,
         served: ServedLists | None = None,
         details: ReadsItems | None = None,
+        tastes: Tastes | None = None,
     ) -> None:
         """`trending`, `filters`, `served` and `details` are shared with another recommender;
-        without them, they are this one's own, and nothing about items is remembered."""
+        without them, they are this one's own, and nothing about items is remembered. Without
+        `tastes` nothing about people is."""
         self.model = model
         self._settings = settings.recommend
         self._clock = clock
         self.trending = trending or LiveTrending(state, settings.trending, clock)
         self.filters = filters or Filters(catalog)
-        self._levels = Levels(state, lists, self.trending, settings, clock)
+        self._levels = Levels(state, lists, self.trending, settings, clock, tastes)
         self.served = served or ServedLists()
         self.details = details or catalog
         self._pages = Pages(state, self.details, settings, clock, self.rank, self.served)
@@ -98,7 +103,7 @@ class Recommender:
 
     def past(self, request: Request) -> Confidences:
         """What the one who asks did, weighed; nothing when the state is down."""
-        return self._levels.look(self.model(), request).past
+        return self._levels.look(self.model(), request).taste.past
 
     def rank(
         self, request: Request, shown: Sequence[str] = (), extra: Sequence[Source] = ()
@@ -108,12 +113,24 @@ class Recommender:
         model = self.model()
         now = self._levels.look(model, request)
         fitting = self.filters.mask(model.items, request.filter)
-        allowed = apply_rules(model.items, request, now.past, shown, fitting)
-        level, opinions = self._levels.opinions(now, request, allowed.mask)
-        blended = blend([*extra, *opinions], allowed.mask)
+        allowed = apply_rules(model.items, request, now.taste.past, shown, fitting)
+        opinions = self._levels.opinions(now, request, allowed.mask)
+        return self._listed(request, now, allowed, opinions, extra)
+
+    def _listed(
+        self,
+        request: Request,
+        now: Situation,
+        allowed: Allowed,
+        opinions: Opinions,
+        extra: Sequence[Source],
+    ) -> ServedList:
+        level, taste = opinions.level, now.taste
+        model = taste.model
+        blended = blend([*extra, *opinions.sources], allowed.mask)
         if level is Level.FRESH and not extra:
             at = int(self._clock().timestamp())
-            blended = in_learned_order(blended, model.ranker, allowed.mask, now.history, at)
+            blended = in_learned_order(blended, model.ranker, allowed.mask, taste.history, at)
 
         candidates, diversity = allowed.mask, request.diversity
         if diversity is None:
@@ -127,7 +144,7 @@ class Recommender:
         pinned = model.items.rows(request.pinned)
         chosen = pin(chosen, pinned, allowed.mask, depth)
 
-        own = now.history if request.explain and level is Level.FRESH else None
+        own = taste.history if request.explain and level is Level.FRESH else None
         return ServedList(
             token="",
             user_id=request.user_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from copy import copy
 from functools import cached_property
@@ -18,8 +19,9 @@ from nextup.services.recommending.changes import Changes
 from nextup.services.recommending.details import Details, KnownItems
 from nextup.services.recommending.kept_answers import KeptAnswers
 from nextup.services.recommending.served_lists import ServedLists
+from nextup.services.recommending.tastes import Tastes
 from nextup.services.shelves import Shelves
-from nextup.services.stream import ModelWatcher, OnlineUpdater, repeat
+from nextup.services.stream import MODEL_POLL_SECONDS, ModelWatcher, OnlineUpdater, repeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -177,6 +179,7 @@ class Serving:
         self.answers = self._make_answers()
         self.kept = self._make_kept()
         self._names = names_people(ports)
+        self._tastes = self._make_tastes()
         details = Details(ports.catalog, changes)
         known = KnownItems(ports.catalog, details, changes)
         self.contract = EventContract(ports.settings.contracts, known, clock)
@@ -196,6 +199,7 @@ class Serving:
             clock=clock,
             served=ServedLists(shared=changes.workers > 1),
             details=details,
+            tastes=self._tastes,
         )
         self.shelves = Shelves(
             catalog=ports.catalog,
@@ -222,6 +226,7 @@ class Serving:
         view.answers = view._make_answers()
         view.kept = view._make_kept()
         view._names = names_people(ports)
+        view._tastes = view._make_tastes()
         view.intake = Intake(
             self.contract,
             ports.event_log,
@@ -241,6 +246,7 @@ class Serving:
             filters=self.recommender.filters,
             served=self.recommender.served,
             details=self.recommender.details,
+            tastes=view._tastes,
         )
         return view
 
@@ -255,10 +261,14 @@ class Serving:
     def forget(self, user_id: str) -> None:
         """Let go of what is in memory about the person; before and after erasing them."""
         self.recommender.forget(user_id)
+        self._tastes.forget(user_id)
         self.count_changes((user_id,))
 
     def _make_answers(self) -> Answers:
         return Answers(self.changes, self.watcher.current, self.settings.recommend.cache_seconds)
+
+    def _make_tastes(self) -> Tastes:
+        return Tastes(self.changes, self.stored_id, self.settings.recommend.cache_seconds)
 
     def _make_kept(self) -> KeptAnswers:
         seconds = self.settings.recommend.kept_seconds
@@ -287,7 +297,7 @@ class Serving:
         self.recommender.trending.followed = True
         self.recommender.served.start()
         work: dict[str, Duty] = {
-            "nextup-model-watcher": self.watcher.run,
+            "nextup-model-watcher": self._follow_model,
             "nextup-trending": self._follow_trending,
         }
         if self._moves_events() or self.settings.online_state_url.startswith("memory:"):
@@ -310,6 +320,7 @@ class Serving:
         self._threads = []
         self.recommender.served.stop()
         self.recommender.trending.followed = False
+        gc.unfreeze()
 
     def _moves_events(self) -> bool:
         """Whether this is the server's work, and not that of `nextup stream`."""
@@ -325,6 +336,14 @@ class Serving:
             return run(stop) if self._duty(stop) else None
 
         return waiting
+
+    def _follow_model(self, stop: threading.Event) -> None:
+        def follow() -> None:
+            if self.watcher.refresh():
+                gc.collect()
+                gc.freeze()  # what lives for long is not looked through while everybody waits
+
+        repeat(follow, stop, MODEL_POLL_SECONDS, "The model in service could not be loaded")
 
     def _follow_trending(self, stop: threading.Event) -> None:
         def refresh() -> None:

@@ -149,7 +149,6 @@ class ModelWatcher:
         catalog: Catalog,
         *,
         changes: Changes | None = None,
-        poll_seconds: float = MODEL_POLL_SECONDS,
     ) -> None:
         """`changes` tells of items that another worker of the same server wrote."""
         self._changes = changes or Changes()
@@ -157,7 +156,6 @@ class ModelWatcher:
         self._control = control
         self._files = files
         self._catalog = catalog
-        self._poll_seconds = poll_seconds
         self._loading = threading.Lock()
         self._model: ServingModel | None = None
         self._items = -1  # how many the catalogue held when the model was joined with it
@@ -193,10 +191,6 @@ class ModelWatcher:
                 return False
             self._load(wanted)
             return True
-
-    def run(self, stop: threading.Event) -> None:
-        """Look again and again until `stop` is set."""
-        repeat(self.refresh, stop, self._poll_seconds, "The model in service could not be loaded")
 
     def _stale_items(self) -> bool:
         if monotonic() < self._read_items_at + ITEMS_SECONDS:

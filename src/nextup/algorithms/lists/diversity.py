@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextup.algorithms import native
 from nextup.algorithms.inputs import check_limit, check_not_negative, check_share
 from nextup.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
-    Positions = NDArray[np.int64]
+    Positions = NDArray[np.integer]
     """(chosen,) positions among the candidates, first place first."""
 
 SMOOTHING = 0.01  # of the wanted distribution mixed into the list's, so that no logarithm is of 0
@@ -38,36 +38,6 @@ def maximal_marginal_relevance(
     """
     check_share(diversity=diversity)
     _check(relevance, similarity, limit)
-    return _spread(relevance, similarity.__getitem__, limit, diversity)
-
-
-def spread_by_vectors(
-    relevance: NDArray[np.floating],
-    vectors: NDArray[np.float32],
-    limit: int,
-    *,
-    diversity: float = 0.3,
-) -> Positions:
-    """`maximal_marginal_relevance` where likenesses are the products of `vectors`, (c, k).
-
-    Only those to the chosen items are computed, so that a short list of many candidates never
-    needs the likenesses of all pairs.
-    """
-    check_share(diversity=diversity)
-    check_limit(limit)
-    if len(vectors) != len(relevance):
-        raise InvalidInput(f"{len(relevance)} candidates, but {len(vectors)} vectors.")
-    _check_finite(relevance)
-    return _spread(relevance, lambda pick: vectors @ vectors[pick], limit, diversity)
-
-
-def _spread(
-    relevance: NDArray[np.floating],
-    likeness_to: Callable[[int], NDArray[np.floating]],
-    limit: int,
-    diversity: float,
-) -> Positions:
-    """`likeness_to` gives all candidates' likeness to one of them, (c,)."""
     best = relevance.max(initial=0.0)
     worth = (1.0 - diversity) * (relevance / best if best > 0 else relevance)
     worth = np.asarray(worth, np.float64).copy()
@@ -80,7 +50,40 @@ def _spread(
         pick = int(left.argmax())
         chosen[place] = pick
         worth[pick] = -np.inf
-        np.maximum(nearest, likeness_to(pick), out=nearest)
+        np.maximum(nearest, similarity[pick], out=nearest)
+    return chosen
+
+
+def spread_by_rows(
+    relevance: NDArray[np.float32],
+    vectors: csr_array,
+    rows: NDArray[np.int32],
+    limit: int,
+    *,
+    diversity: float = 0.3,
+) -> Positions:
+    """`maximal_marginal_relevance` where a candidate is one of the rows of `vectors`, of length 1
+    or 0, and likenesses are their products.
+
+    Only those to the chosen items are computed, so that a short list of many candidates never
+    needs the likenesses of all pairs.
+    """
+    check_share(diversity=diversity)
+    check_limit(limit)
+    if len(rows) != len(relevance):
+        raise InvalidInput(f"{len(relevance)} candidates, but {len(rows)} rows.")
+    _check_finite(relevance)
+    chosen = np.empty(min(limit, len(rows)), np.int32)
+    native.kernels.spread(
+        np.ascontiguousarray(relevance, np.float32),
+        vectors.indptr[rows].astype(np.int64),
+        vectors.indptr[rows + 1].astype(np.int64),
+        np.asarray(vectors.indices, np.int32),
+        np.asarray(vectors.data, np.float32),
+        vectors.shape[1],
+        diversity,
+        chosen,
+    )
     return chosen
 
 

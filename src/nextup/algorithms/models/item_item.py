@@ -117,10 +117,11 @@ class ItemItemModel:
     def score(self, history: History) -> NDArray[np.float32]:
         """(n_items,)"""
         check_history(history, self.n_items)
-        found = self.neighbours[history.items]  # (h, n)
-        weighted = history.weights[:, None] * self.similarities[history.items]
-        real = found >= 0
-        return np.bincount(found[real], weighted[real], minlength=self.n_items).astype(np.float32)
+        scores = np.zeros(self.n_items, np.float32)
+        native.kernels.add_neighbours(
+            history.items, history.weights, self.neighbours, self.similarities, scores
+        )
+        return scores
 
     def rank(self, interactions: Interactions, limit: int, *, exclude_seen: bool = True) -> Ranking:
         """The best items for each person; those that no list reaches come last, by index."""
@@ -151,15 +152,16 @@ class ItemItemModel:
         """(h, len(items)): weight times similarity; a column adds up to the score."""
         check_history(history, self.n_items)
         check_items(items, self.n_items)
-        wanted, column = np.unique(items, return_inverse=True)
-        place = np.full(self.n_items + 1, -1, np.int32)  # the last is that of no neighbour, -1
-        place[wanted] = np.arange(len(wanted))
-        placed = place[self.neighbours[history.items]]  # (h, n)
-        touch, neighbour = np.nonzero(placed >= 0)
-        similar = self.similarities[history.items[touch], neighbour]
-        parts = np.zeros((len(history), len(wanted)), np.float32)
-        parts[touch, placed[touch, neighbour]] = history.weights[touch] * similar
-        return parts[:, column]
+        parts = np.empty((len(history), len(items)), np.float32)
+        native.kernels.neighbour_parts(
+            history.items,
+            history.weights,
+            self.neighbours,
+            self.similarities,
+            np.ascontiguousarray(items, np.int32),
+            parts,
+        )
+        return parts
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """The neighbour lists."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Indices = NDArray[np.int32]
     Offsets = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
 
 
 def padded_width(factors: int) -> int:
@@ -229,4 +230,68 @@ class Kernels(Protocol):
 
         A share is the part's weight times the score's share of the first score in its row.
         """
+        ...
+
+    def add_opinion(
+        self,
+        scores: Floats,  # (n,)
+        allowed: Mask,  # (n,)
+        weight: float,
+        total: Floats,  # (n,) added to
+        /,
+    ) -> float:
+        """Adds each positive score, scaled so that the best allowed one counts the weight, and
+        gives the scale; 0 where no allowed score is above 0."""
+        ...
+
+    def spread(
+        self,
+        relevance: Floats,  # (candidates,)
+        starts: Offsets,  # (candidates,) where the sparse vector of each begins
+        ends: Offsets,  # (candidates,)
+        indices: Indices,
+        values: Floats,  # each vector has length 1, or 0
+        columns: int,
+        diversity: float,
+        chosen: Indices,  # (places,) out, positions among the candidates
+        /,
+    ) -> None:
+        """Each place maximises (1 - diversity) relevance, scaled to the best, less diversity x the
+        likeness to the nearest of those before it."""
+        ...
+
+    def main_reasons(
+        self,
+        given: Floats,  # (touches, places)
+        order: Indices,  # (places, named) out
+        shares: Floats,  # (places, named) out
+        /,
+    ) -> None:
+        """Of each place the touches with the greatest shares of what is positive, greatest first,
+        ties to the earlier."""
+        ...
+
+    def add_neighbours(
+        self,
+        touched: Indices,  # (touches,)
+        weights: Floats,
+        neighbours: Indices,  # (n_items, per_item), -1 ends a list
+        similarities: Floats,  # (n_items, per_item)
+        scores: Floats,  # (n_items,) added to
+        /,
+    ) -> None:
+        """Adds weight x similarity of each touched item's neighbours."""
+        ...
+
+    def neighbour_parts(
+        self,
+        touched: Indices,  # (touches,)
+        weights: Floats,
+        neighbours: Indices,  # (n_items, per_item), -1 ends a list
+        similarities: Floats,  # (n_items, per_item)
+        items: Indices,  # (places,)
+        parts: Floats,  # (touches, places) out
+        /,
+    ) -> None:
+        """What each touch adds to the items' scores by `add_neighbours`."""
         ...

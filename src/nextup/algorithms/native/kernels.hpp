@@ -95,6 +95,26 @@ struct BlendTask {
     int limit;
 };
 
+// Candidates for one list, and what they are: a sparse vector each, of length 1 or 0.
+struct SpreadTask {
+    const float* relevance;      // (candidates)
+    const std::int64_t* starts;  // (candidates) where its vector begins
+    const std::int64_t* ends;    // (candidates)
+    std::int64_t candidates;
+    const std::int32_t* indices; // below `columns`
+    const float* values;
+    std::int64_t columns;
+    double diversity;            // 0..1
+};
+
+// Each item's neighbours with their similarities, both (n_items, per_item); -1 ends a list.
+struct NeighbourLists {
+    const std::int32_t* neighbours;
+    const float* similarities;
+    std::int64_t n_items;
+    std::int64_t per_item;
+};
+
 struct Kernels {
     const char* name;
     void (*solve_rows)(const RowSystems&, float* solutions, int threads);
@@ -107,6 +127,10 @@ struct Kernels {
     void (*score)(const float* vectors, std::int64_t rows, int width, const float* query,
                   float* scores, int threads);
     void (*trace)(const TraceTask&, float* parts);
+    // Adds to each total the item's score, scaled so that the best allowed one counts `weight`;
+    // negative ones add nothing. Gives the scale, 0 where no allowed score is above 0.
+    double (*add_opinion)(const float* scores, const bool* allowed, std::int64_t n, double weight,
+                          float* total);
 };
 
 const Kernels& best_kernels();
@@ -124,5 +148,19 @@ void select_rows(const float* scores, const Sparse& excluded, std::int64_t colum
 // The best `limit` sums of each person, and the part that gave most to each (sparse.cpp).
 void blend(const BlendTask&, std::int32_t* items, float* scores, std::int8_t* sources,
            int threads);
+
+// For one person's list (one_list.cpp).
+// Each place maximises (1 - diversity) relevance / best - diversity x nearest likeness so far.
+void spread(const SpreadTask&, std::int32_t* chosen, std::int64_t places);
+// Of each column of `given`, (touches, places), the rows with the greatest shares of its positive
+// sum, and the shares; `named` <= touches.
+void main_reasons(const float* given, std::int64_t touches, std::int64_t places,
+                  std::int64_t named, std::int32_t* order, float* shares);
+void add_neighbours(const NeighbourLists&, const std::int32_t* touched, const float* weights,
+                    std::int64_t touches, float* scores);
+// What each touch adds to the scores of some items, (touches, places).
+void neighbour_parts(const NeighbourLists&, const std::int32_t* touched, const float* weights,
+                     std::int64_t touches, const std::int32_t* items, std::int64_t places,
+                     float* parts);
 
 }  // namespace native

@@ -20,6 +20,7 @@
 #include "solve_rows.hpp"
 #include "dense.hpp"
 #include "trace.hpp"
+#include "opinion.hpp"
 #include "diagonal.hpp"
 #include "codes.hpp"
 #include "shortlist.hpp"
@@ -28,7 +29,8 @@
 namespace native::avx512 {
 
 const Kernels& kernels() {
-    static const Kernels table{"avx512", solve_rows, rank, gram, diagonalise, rotate, score, trace};
+    static const Kernels table{"avx512", solve_rows, rank, gram, diagonalise, rotate, score, trace,
+                               add_opinion};
     return table;
 }
 

@@ -10,6 +10,7 @@
 #include "solve_rows.hpp"
 #include "dense.hpp"
 #include "trace.hpp"
+#include "opinion.hpp"
 #include "diagonal.hpp"
 #include "codes.hpp"
 #include "shortlist.hpp"
@@ -18,7 +19,8 @@
 namespace native::plain {
 
 const Kernels& kernels() {
-    static const Kernels table{"plain", solve_rows, rank, gram, diagonalise, rotate, score, trace};
+    static const Kernels table{"plain", solve_rows, rank, gram, diagonalise, rotate, score, trace,
+                               add_opinion};
     return table;
 }
 

@@ -25,6 +25,8 @@ constexpr bool is_format(char format);
 template <>
 constexpr bool is_format<float>(char format) { return format == 'f'; }
 template <>
+constexpr bool is_format<bool>(char format) { return format == '?'; }
+template <>
 constexpr bool is_format<std::int8_t>(char format) { return format == 'b'; }
 template <>
 constexpr bool is_format<std::int32_t>(char format) {
@@ -75,11 +77,13 @@ long long whole(PyObject* object) {
     return value;
 }
 
-float real(PyObject* object) {
+double precise(PyObject* object) {
     const double value = PyFloat_AsDouble(object);
     if (value == -1 && PyErr_Occurred()) throw PythonError();
-    return float(value);
+    return value;
 }
+
+float real(PyObject* object) { return float(precise(object)); }
 
 void require(bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
@@ -378,6 +382,104 @@ PyObject* blend_rankings(Arguments a) {
     return nullptr;
 }
 
+PyObject* add_one_opinion(Arguments a) {
+    const Array<float> scores(a[0], "scores");
+    const Array<bool> allowed(a[1], "allowed");
+    const double weight = precise(a[2]);
+    const Output<float> total(a[3], "total");
+    require(allowed.size() == scores.size() && total.size() == scores.size(),
+            "the arrays differ in length");
+    double scale = 0.0;
+    {
+        const Released gil;
+        scale = best_kernels().add_opinion(scores.data(), allowed.data(), scores.size(), weight,
+                                           total.data());
+    }
+    return PyFloat_FromDouble(scale);
+}
+
+// The GIL is kept by the next ones, as for `solve_row`.
+PyObject* spread_list(Arguments a) {
+    const Array<float> relevance(a[0], "relevance");
+    const Array<std::int64_t> starts(a[1], "starts"), ends(a[2], "ends");
+    const Array<std::int32_t> indices(a[3], "indices");
+    const Array<float> values(a[4], "values");
+    const std::int64_t columns = whole(a[5]);
+    const double diversity = precise(a[6]);
+    const Output<std::int32_t> chosen(a[7], "chosen");
+    const std::int64_t candidates = relevance.size();
+    require(starts.size() == candidates && ends.size() == candidates &&
+                chosen.size() <= candidates && values.size() == indices.size() && columns >= 0 &&
+                columns < 1 << 30,
+            "the arrays' shapes do not fit together");
+    for (std::int64_t at = 0; at < candidates; ++at) {  // other vectors are not looked at
+        const std::int64_t start = starts.data()[at], end = ends.data()[at];
+        require(0 <= start && start <= end && end <= indices.size(), "an index is out of range");
+        require_in_range(indices.data() + start, end - start, columns);
+    }
+    spread({relevance.data(), starts.data(), ends.data(), candidates, indices.data(),
+            values.data(), columns, diversity},
+           chosen.data(), chosen.size());
+    return nullptr;
+}
+
+PyObject* find_main_reasons(Arguments a) {
+    const Array<float> given(a[0], "given");
+    const Output<std::int32_t> order(a[1], "order");
+    const Output<float> shares(a[2], "shares");
+    const std::int64_t named = order.columns();
+    require(order.size() == shares.size() && order.rows() == given.columns() &&
+                named <= given.rows() && given.size() == given.rows() * given.columns(),
+            "the arrays' shapes do not fit together");
+    main_reasons(given.data(), given.rows(), given.columns(), named, order.data(), shares.data());
+    return nullptr;
+}
+
+struct TouchedLists {  // what the next two take first
+    const Array<std::int32_t> touched;
+    const Array<float> weights;
+    const Array<std::int32_t> neighbours;
+    const Array<float> similarities;
+    const NeighbourLists lists;
+
+    explicit TouchedLists(Arguments a)
+        : touched(a[0], "touched"), weights(a[1], "weights"), neighbours(a[2], "neighbours"),
+          similarities(a[3], "similarities"),
+          lists{neighbours.data(), similarities.data(), neighbours.rows(), neighbours.columns()} {
+        require(weights.size() == touched.size() && similarities.size() == neighbours.size(),
+                "the arrays' shapes do not fit together");
+        require_in_range(touched.data(), touched.size(), lists.n_items);
+        for (std::int64_t touch = 0; touch < touched.size(); ++touch) {
+            const std::int32_t* row = lists.neighbours + touched.data()[touch] * lists.per_item;
+            bool inside = true;
+            for (std::int64_t at = 0; at < lists.per_item; ++at)
+                inside &= row[at] < lists.n_items;
+            require(inside, "an index is out of range");
+        }
+    }
+};
+
+PyObject* add_neighbour_lists(Arguments a) {
+    const TouchedLists own(a);
+    const Output<float> scores(a[4], "scores");
+    require(scores.size() == own.lists.n_items, "the arrays' shapes do not fit together");
+    add_neighbours(own.lists, own.touched.data(), own.weights.data(), own.touched.size(),
+                   scores.data());
+    return nullptr;
+}
+
+PyObject* find_neighbour_parts(Arguments a) {
+    const TouchedLists own(a);
+    const Array<std::int32_t> items(a[4], "items");
+    const Output<float> parts(a[5], "parts");
+    require(parts.size() == own.touched.size() * items.size() && items.size() < 1 << 30,
+            "the arrays' shapes do not fit together");
+    require_in_range(items.data(), items.size(), own.lists.n_items);
+    neighbour_parts(own.lists, own.touched.data(), own.weights.data(), own.touched.size(),
+                    items.data(), items.size(), parts.data());
+    return nullptr;
+}
+
 // Counts the arguments and turns C++ exceptions into Python's.
 template <PyObject* (*function)(Arguments), int count>
 PyObject* guarded(PyObject*, PyObject* const* arguments, Py_ssize_t given) {
@@ -419,6 +521,11 @@ PyMethodDef methods[] = {
     method<find_neighbours, 9>("neighbours"),
     method<rank_by_neighbours, 9>("rank_neighbours"),
     method<blend_rankings, 10>("blend"),
+    method<add_one_opinion, 4>("add_opinion"),
+    method<spread_list, 8>("spread"),
+    method<find_main_reasons, 3>("main_reasons"),
+    method<add_neighbour_lists, 5>("add_neighbours"),
+    method<find_neighbour_parts, 6>("neighbour_parts"),
     {nullptr, nullptr, 0, nullptr},
 };
 

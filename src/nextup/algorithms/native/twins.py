@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from nextup.algorithms.native.twins_lists import (
+    add_neighbours,
+    add_opinion,
+    main_reasons,
+    neighbour_parts,
+    spread,
+)
 from nextup.algorithms.native.twins_sparse import (
     BLOCK_FLOATS,
     blend,
@@ -28,10 +35,14 @@ if TYPE_CHECKING:
     from nextup.algorithms.native.interface import Floats, Indices, Offsets
 
 __all__ = [
+    "add_neighbours",
+    "add_opinion",
     "blend",
     "diagonalise",
     "gram",
     "instruction_set",
+    "main_reasons",
+    "neighbour_parts",
     "neighbours",
     "rank",
     "rank_neighbours",
@@ -40,6 +51,7 @@ __all__ = [
     "select_rows",
     "solve_row",
     "solve_rows",
+    "spread",
     "to_pairs",
     "trace",
     "transpose",

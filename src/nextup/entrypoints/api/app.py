@@ -41,6 +41,7 @@ from nextup.entrypoints.api.pulse import Pulse
 from nextup.entrypoints.api.recipe_routes import include_recipe
 from nextup.entrypoints.api.requests import Requests
 from nextup.entrypoints.api.tracing import Tracing
+from nextup.entrypoints.api.turn import Turn
 from nextup.entrypoints.api.vital_signs import VitalSigns
 from nextup.entrypoints.web import charts, pages
 from nextup.recipes.pipelines import pipelines_of
@@ -81,17 +82,12 @@ class _App(FastAPI):
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
-        if self.hot is not None and scope["type"] == "http":
-            passed_on = await self.hot.answer(scope, send)
-            if passed_on is None:
-                return
-            send = passed_on
-        if self.hot_events is not None and scope["type"] == "http":
+        if scope["type"] == "http" and self.hot_events is not None and self.hot is not None:
             left = await self.hot_events.answer(scope, receive, send)
-            if left is None:
-                return
-            receive = left
-        await super().__call__(scope, receive, send)
+            if left is not None:
+                await self.hot.answer(scope, left, send, super().__call__)
+        else:
+            await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
@@ -171,6 +167,7 @@ def create_app(
     app.state.tenants = tenants
     app.state.accounts = Accounts(ports.clients, settings)
     app.state.hashing = CapacityLimiter(clients.HASHING)
+    app.state.ranking = CapacityLimiter(recommendations.RANKING)
     app.state.metrics = metrics
     app.state.pulse = pulse
     app.state.vitals = vitals
@@ -193,9 +190,10 @@ def create_app(
         Edge, metrics=metrics, max_body_bytes=settings.server.max_body_bytes, overload=overload
     )
     if not settings.logs.requests and tracing is None:  # which must see every request
-        app.hot = Hot(guard, tenants, metrics)
+        turn = Turn(guard)
+        app.hot = Hot(turn, tenants, metrics)
         app.hot_events = HotEvents(
-            guard,
+            turn,
             tenants,
             Tally(metrics, EVENTS, "POST", 202),
             overload,

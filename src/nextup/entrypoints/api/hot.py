@@ -7,6 +7,7 @@ callers whom the guard lets in.
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import re
 from collections import Counter
@@ -21,12 +22,12 @@ from nextup.entrypoints.api.metrics import observe_many
 from nextup.services.recommending.answers import Answer
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from nextup.entrypoints.api.metrics import Metrics
-    from nextup.services.access.guard import Guard
+    from nextup.entrypoints.api.turn import Turn
     from nextup.services.access.tenants import Tenants
-    from nextup.services.recommending.answers import Answers, Moment
+    from nextup.services.recommending.answers import Answers
 
     Headers = list[tuple[bytes, bytes]]
 
@@ -47,20 +48,28 @@ class Asked(NamedTuple):
 
     answers: Answers
     key: tuple[str, bytes, bytes]
-    moment: Moment
+    stored_id: str
+
+
+class Ageing(NamedTuple):
+    """An answer that is given, and how to keep the younger one that is to be made behind it."""
+
+    answer: Answer
+    asked: Asked
 
 
 class Hot:
     """For one event loop."""
 
-    def __init__(self, guard: Guard, tenants: Tenants, metrics: Metrics) -> None:
-        self._guard = guard
+    def __init__(self, turn: Turn, tenants: Tenants, metrics: Metrics) -> None:
+        self._turn = turn
         self._tenants = tenants
         self._tally = Tally(metrics, ROUTE, "GET", 200)
+        self._renewing = asyncio.Lock()  # one at a time: nobody waits for them
 
-    def find(self, scope: Scope) -> Answer | Asked | None:
-        """The answer; or how to keep the one that is about to be made; or nothing, where this is
-        another request, or one that is refused."""
+    def find(self, scope: Scope) -> Answer | Ageing | Asked | None:
+        """The answer; or how to keep the one that is about to be made; or both; or nothing, where
+        this is another request, or one that is refused."""
         path: str = scope["path"]
         if not (path.endswith(AFTER) and path.startswith(BEFORE) and scope["method"] == "GET"):
             return None
@@ -69,7 +78,7 @@ class Hot:
         if not user_id or "/" in user_id or b"page=" in scope["query_string"] or varying is None:
             return None
         try:
-            caller = self._guard.admit(scope["headers"], Need.READ)
+            caller = self._turn.admit(scope["headers"], Need.READ)
         except NextupError as error:
             scope[REFUSED] = error  # the route says so, without asking again
             return None
@@ -78,22 +87,40 @@ class Hot:
         if serving is None:
             return None
         key = (path, scope["query_string"], varying)
-        found = serving.answers.find(key)
-        if found is not None:
+        answers = serving.answers
+        found = answers.find(key)
+        if found is not None and not answers.renewal_is_due(key, found):
             return found
-        return Asked(serving.answers, key, serving.answers.moment(serving.stored_id(user_id)))
+        asked = Asked(answers, key, serving.stored_id(user_id))
+        return asked if found is None else Ageing(found, asked)
 
-    async def answer(self, scope: Scope, send: Send) -> Send | None:
-        """Answer, and return nothing; or return how the app is to send."""
+    async def answer(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        """Answer what can be, and let the app answer the rest. What it makes behind an answer that
+        was given is sent to nobody, and counted in place of that answer."""
         started = perf_counter()
         found = self.find(scope)
-        if not isinstance(found, Answer):
-            return send if found is None else Keeping(found, send).send
-        headers = [*found.headers, (HEADER, request_id_of(scope))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": found.body})
-        self._tally.add(found.level, perf_counter() - started)
-        return None
+        match found:
+            case Answer():
+                await _give(found, scope, send)
+                self._tally.add(found.level, perf_counter() - started)
+            case Ageing(answer, asked):
+                await _give(answer, scope, send)
+                async with self._renewing:
+                    await app(scope, receive, Keeping(asked, _nowhere).send)
+            case Asked():
+                await app(scope, receive, Keeping(found, send).send)
+            case None:
+                await app(scope, receive, send)
+
+
+async def _give(answer: Answer, scope: Scope, send: Send) -> None:
+    headers = [*answer.headers, (HEADER, request_id_of(scope))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _nowhere(_: Message) -> None:
+    """Its caller has an answer already."""
 
 
 def _varying(headers: Headers) -> bytes | None:
@@ -142,6 +169,7 @@ class Keeping:
 
     def __init__(self, asked: Asked, send: Send) -> None:
         self._asked = asked
+        self._moment = asked.answers.moment(asked.stored_id)
         self._send = send
         self._headers: Headers | None = None
 
@@ -160,6 +188,6 @@ class Keeping:
         level = LEVEL.search(plain)
         if level is None or WHOLE not in plain or TOKEN not in plain:
             return  # made without some part: it is to be made anew
-        answers, key, moment = self._asked
+        answers, key, _ = self._asked
         kept = [header for header in headers if header[0] != HEADER]
-        answers.keep(key, Answer(body, kept, level[1].decode(), moment))
+        answers.keep(key, Answer(body, kept, level[1].decode(), self._moment))

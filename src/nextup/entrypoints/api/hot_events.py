@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nextup.entrypoints.api.hot import Tally
     from nextup.entrypoints.api.overload import Overload
-    from nextup.services.access.guard import Guard
+    from nextup.entrypoints.api.turn import Turn
     from nextup.services.access.tenants import Tenants
     from nextup.services.intake import Intake, Outcome
 
@@ -49,7 +49,7 @@ class HotEvents:
 
     def __init__(
         self,
-        guard: Guard,
+        turn: Turn,
         tenants: Tenants,
         tally: Tally,
         overload: Overload,
@@ -58,7 +58,7 @@ class HotEvents:
         max_body_bytes: int,
     ) -> None:
         """`overload` is the one that bounds what the framework gets."""
-        self._guard = guard
+        self._turn = turn
         self._tenants = tenants
         self._tally = tally
         self._overload = overload
@@ -110,7 +110,7 @@ class HotEvents:
     async def _outcome(self, scope: Scope, receive: Receive, read: list[Message]) -> Outcome | None:
         """What became of the event; nothing where the route has to say, or to see, why not."""
         try:
-            caller = self._guard.admit(scope["headers"], Need.WRITE)
+            caller = self._turn.admit(scope["headers"], Need.WRITE)
         except NextupError as error:
             scope[REFUSED] = error  # the route says so, without asking again
             return None

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Response
 from fastapi import Request as HttpRequest
 
@@ -29,6 +30,8 @@ from nextup.services.recommending.request import Page, Request
 
 router = APIRouter(prefix="/v1", tags=["recommendations"])
 
+RANKING = 8  # threads: more that compute at once get in each other's way, and in that of the loop
+
 PageToken = Annotated[
     str | None, Query(max_length=200, description="Continue a list; its own wishes still hold.")
 ]
@@ -42,7 +45,7 @@ Genres = Annotated[tuple[Word, ...], Query(max_length=50, description="Any of th
     responses=problems(404, 422, 503),
     summary="What should this person see next?",
 )
-def get_recommendations(
+async def get_recommendations(
     request: HttpRequest,
     services: Services,
     metrics: Measured,
@@ -61,10 +64,15 @@ def get_recommendations(
     repeats and gaps, whatever happens meanwhile. `level` says who answered."""
     path = f"/v1/users/{quote(user_id, safe='')}/recommendations"
     wanted = services.settings.recommend.attributes
-    if page is not None:
+
+    def continue_list(page: str) -> Response:
         found = services.recommender.next_page(page, limit=limit, user_id=user_id)
         metrics.served.labels(found.served.level.value).inc()
         return Response(encoded(found, path, limit, wanted), media_type="application/json")
+
+    ranking = request.app.state.ranking
+    if page is not None:
+        return await run_sync(continue_list, page, limiter=ranking)
     wish = Request(
         user_id,
         limit,
@@ -82,7 +90,8 @@ def get_recommendations(
         whole = bool(made.served.token) and not made.missing
         return Made(encoded(made, path, limit, wanted), made.served.level.value, whole)
 
-    given = services.kept.give(user_id, f"GET {path}?{request.url.query}", make)
+    question = f"GET {path}?{request.url.query}"
+    given = await run_sync(services.kept.give, user_id, question, make, limiter=ranking)
     metrics.served.labels(given.level).inc()
     return response_of(given)
 

@@ -77,15 +77,21 @@ class Guard:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def admit(self, headers: Iterable[tuple[bytes, bytes]], needed: Scope) -> Caller:
-        """Who sends a request with these headers (of an ASGI scope), which needs this scope.
+    def admit(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        needed: Scope,
+        revision: int | None = None,
+    ) -> Caller:
+        """Who sends a request with these headers (of an ASGI scope), which needs this scope;
+        `revision` where it was read since the request came.
 
         Counts it against the client's limits. Raises Unauthenticated, Forbidden, LimitReached,
         or BackendUnavailable when the database is down and the caller is not known.
         """
         if self._open is not None:
             return self._open
-        known = self._identified(shown(headers))
+        known = self._identified(shown(headers), self.revision() if revision is None else revision)
         caller = known.caller
         self._require_rate(known)
         if needed not in caller.scopes:
@@ -113,8 +119,7 @@ class Guard:
             self._thread.join()
             self._thread = None
 
-    def _identified(self, secret: bytes) -> _Known:
-        revision = self._revision()
+    def _identified(self, secret: bytes, revision: int) -> _Known:
         as_of, cache = self._known
         if as_of != revision:
             cache = {}
@@ -130,7 +135,11 @@ class Guard:
             raise Unauthenticated("The token has expired.", cure="POST /v1/token gives a new one.")
         return known
 
-    def _revision(self) -> int:
+    def revision(self) -> int:
+        """The number that grows with every change of who may do what. Raises BackendUnavailable
+        when the database is down for longer than known callers are let in without it."""
+        if self._open is not None:
+            return 0
         now = monotonic()
         if now < self._ask_again_at:
             return self._revision_in_grace(now)

@@ -141,7 +141,7 @@ def _inspection(
     levels = Levels(state, ports.recommendation_store, recommender.trending, ports.settings, clock)
     now = levels.look(model, request)
     fitting = recommender.filters.mask(model.items, request.filter)
-    allowed = apply_rules(model.items, request, now.past, (), fitting)
+    allowed = apply_rules(model.items, request, now.taste.past, (), fitting)
     _, sources = levels.opinions(now, request, allowed.mask)
     blended = blend(sources, allowed.mask)
     opinions = []
@@ -157,8 +157,8 @@ def _inspection(
     named |= {reason.item_id for place in served.items for reason in place.because}
     return Inspection(
         served=served,
-        consumed=len(now.past.consumed),
-        wanted=list(now.past.items),
+        consumed=len(now.taste.past.consumed),
+        wanted=list(now.taste.past.items),
         allowed=int(allowed.mask.sum()),
         items=len(model.items),
         opinions=opinions,

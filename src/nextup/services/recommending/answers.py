@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from nextup.services.recommending.changes import Changes
     from nextup.services.serving_model import ServingModel
 
-RENEWAL_SECONDS = 1.0  # for which an answer that is too old stands while one caller renews it
+RENEWED_AT = 0.75  # of its time: from then on an answer is renewed behind a caller who gets it
+RENEWAL_SECONDS = 1.0  # for which nobody else renews it
 MOST_BYTES = 64 << 20  # of bodies that are kept; the oldest go first
 
 
@@ -47,7 +48,9 @@ class Answers:
         self._model = model
         self._seconds = seconds
         self._kept: dict[Hashable, Answer] = {}
-        self._renewals: dict[Hashable, float] = {}  # until when others wait, monotonic seconds
+        self._renewals: dict[
+            Hashable, float
+        ] = {}  # until when it is being renewed, monotonic seconds
         self._bytes = 0
         self._changing = threading.Lock()
 
@@ -74,22 +77,24 @@ class Answers:
         if found is None:
             return None
         place, stamp, model, taken_at = found.moment
-        if self._changes.stamp(place) == stamp and self._model() is model:
-            now = monotonic()
-            if now - taken_at < self._seconds or self._is_being_renewed(key, now):
-                return found
-            return None
+        stands = self._changes.stamp(place) == stamp and self._model() is model
+        if stands and monotonic() - taken_at < self._seconds:
+            return found
         with self._changing:
             if self._kept.get(key) is found:
                 self._remove(key)
         return None
 
-    def _is_being_renewed(self, key: Hashable, now: float) -> bool:
-        """Whether somebody else is making a younger one; if not, the caller is to make it."""
+    def renewal_is_due(self, key: Hashable, answer: Answer) -> bool:
+        """Whether the caller, who has been given the answer, is to make a younger one behind it:
+        it has not long to stand, and nobody else is at it."""
+        now = monotonic()
+        if now - answer.moment.taken_at < self._seconds * RENEWED_AT:
+            return False
         if now < self._renewals.get(key, 0.0):
-            return True
+            return False
         self._renewals[key] = now + RENEWAL_SECONDS
-        return False
+        return True
 
     def _remove(self, key: Hashable) -> None:
         self._renewals.pop(key, None)

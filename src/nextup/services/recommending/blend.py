@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nextup.algorithms import native
 from nextup.algorithms.reranking.learned_lists import learned_totals
 
 if TYPE_CHECKING:
@@ -46,13 +47,10 @@ class Blend:
 def blend(sources: Sequence[Source], allowed: NDArray[np.bool_]) -> Blend:
     """Add the sources up. One that has no good word for any allowed item adds nothing."""
     total = np.zeros(len(allowed), np.float32)
-    scales = []
-    for source in sources:
-        best = float(np.max(source.scores, where=allowed, initial=0.0))
-        scale = source.weight / best if best > 0 else 0.0
-        if scale > 0:
-            total += np.maximum(source.scores, 0.0) * np.float32(scale)
-        scales.append(scale)
+    scales = [
+        native.kernels.add_opinion(source.scores, allowed, source.weight, total)
+        for source in sources
+    ]
     return Blend(total, sources, scales)
 
 

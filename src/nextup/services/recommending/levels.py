@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nextup.domain.errors import BackendUnavailable, CorruptData
 from nextup.domain.recommendations import Level
 from nextup.services.recommending import sources
-from nextup.services.recommending.history import in_rows, weigh
+from nextup.services.recommending.tastes import Taste
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nextup.algorithms.confidence import Confidences
-    from nextup.algorithms.interactions import History
-    from nextup.domain.recommendations import PublishedList, Touch
+    from nextup.domain.recommendations import PublishedList
     from nextup.ports.online_state import OnlineState
     from nextup.ports.recommendation_store import RecommendationStore
     from nextup.services.recommending.live_trending import LiveTrending
     from nextup.services.recommending.request import Request
     from nextup.services.recommending.sources import Source
+    from nextup.services.recommending.tastes import Tastes
     from nextup.services.serving_model import ServingModel
     from nextup.settings import Settings
 
@@ -53,9 +52,7 @@ class Missing(list[str]):
 class Situation:
     """What is known about the person at this moment, and what could not be asked."""
 
-    model: ServingModel
-    past: Confidences
-    history: History  # the past, in the model's rows
+    taste: Taste
     trending: NDArray[np.float32] | None
     missing: Missing
 
@@ -77,7 +74,10 @@ class Levels:
         trending: LiveTrending,
         settings: Settings,
         clock: Callable[[], datetime],
+        tastes: Tastes | None = None,
     ) -> None:
+        """Without `tastes` nothing about people is remembered."""
+        self._tastes = tastes
         self._state = state
         self._lists = lists
         self._trending = trending
@@ -87,28 +87,24 @@ class Levels:
     def look(self, model: ServingModel, request: Request) -> Situation:
         """Gather what is known about the one who asks."""
         missing = Missing([MODEL] if model.model_id is None else [])
-        touches: Sequence[Touch] = request.touches or ()
-        if request.touches is None and request.user_id:
-            with missing.without(STATE):
-                touches = self._state.history(request.user_id)
-        past = weigh(touches, self._settings, self._clock())
+        taste = self._taste(model, request, missing)
         trending = None
         with missing.without(STATE):
             trending = self._trending.scores(model.items)
-        return Situation(model, past, in_rows(model, past), trending, missing)
+        return Situation(taste, trending, missing)
 
     def opinions(
         self, situation: Situation, request: Request, allowed: NDArray[np.bool_]
     ) -> Opinions:
         """The sources of the best level that has a good word for an allowed item."""
         settings = self._settings
-        model = situation.model
+        model = situation.taste.model
         popular = sources.popular(model, settings)
         lately = []
         if situation.trending is not None:
             lately = [sources.trending(situation.trending, settings)]
 
-        personal = sources.personal(model, situation.history)
+        personal = situation.taste.opinions()
         if sources.any_candidate(personal, allowed):
             return Opinions(Level.FRESH, [*personal, *lately, popular])
         listed = self._published(situation, request)
@@ -119,6 +115,18 @@ class Levels:
         if sources.any_candidate(lately, allowed):
             return Opinions(Level.TRENDING, [*lately, popular])
         return Opinions(Level.POPULAR, [popular])
+
+    def _taste(self, model: ServingModel, request: Request, missing: Missing) -> Taste:
+        user_id = request.user_id
+        if request.touches is None and user_id:
+            with missing.without(STATE):
+                if self._tastes is None:
+                    return self._read(model, user_id)
+                return self._tastes.of(user_id, model, lambda: self._read(model, user_id))
+        return Taste.of(model, request.touches or (), self._settings, self._clock())
+
+    def _read(self, model: ServingModel, user_id: str) -> Taste:
+        return Taste.of(model, self._state.history(user_id), self._settings, self._clock())
 
     def _published(self, situation: Situation, request: Request) -> PublishedList | None:
         if request.user_id:
