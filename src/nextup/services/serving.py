@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from nextup.ports.event_log import NamesPeople
 from nextup.ports.topics import SupportsTopics
@@ -18,6 +18,7 @@ from nextup.services.recommending.changes import Changes
 from nextup.services.recommending.details import Details, KnownItems
 from nextup.services.recommending.kept_answers import KeptAnswers
 from nextup.services.recommending.served_lists import ServedLists
+from nextup.services.serving_model import Outlined
 from nextup.services.shelves import Shelves
 from nextup.services.stream import ModelWatcher, OnlineUpdater, repeat
 
@@ -173,7 +174,8 @@ class Serving:
             on_applied=self._count_applied,
             on_elsewhere=self._count_elsewhere,
         )
-        self.watcher = ModelWatcher(ports.control, ports.files, ports.catalog, changes=changes)
+        items = cast("Catalog", Outlined(ports.catalog))
+        self.watcher = ModelWatcher(ports.control, ports.files, items, changes=changes)
         self.answers = self._make_answers()
         self.kept = self._make_kept()
         self._names = names_people(ports)
