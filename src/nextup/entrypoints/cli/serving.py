@@ -11,7 +11,7 @@ from nextup.entrypoints.cli.needs import look_from_outside
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nextup.bootstrap import Platform
     from nextup.domain.items import Item
@@ -43,13 +43,23 @@ def serve(
 ) -> None:
     """Answer over HTTP until interrupted; another port is taken where this one is not free."""
     import os
+    from contextlib import ExitStack
 
     # one person's products are small: BLAS threads would cost more than they bring
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-    from nextup.entrypoints.heap import settle_heap
+    from nextup.entrypoints.heap import settle_heap, starting
 
     settle_heap()
+    with ExitStack() as start:
+        start.enter_context(starting())
+        _serve(home, host, port, workers, started=start.close)
+
+
+def _serve(
+    home: str, host: str, port: int | None, workers: int | None, *, started: Callable[[], None]
+) -> None:
+    """The same; `started` is called once all is there that stays."""
     from nextup.entrypoints.api.server import serve as serve_http
     from nextup.entrypoints.logs import configure_logs
     from nextup.services.access.exposure import require_safe
@@ -62,16 +72,17 @@ def serve(
         require_safe(platform.settings, host or server.host)
         introduce_admin(platform, out)
         look_from_outside(platform)
+
+        def ready(url: str) -> None:
+            started()
+            say_where(out, url, wanted)
+
         if (workers or server.workers) == 1:
-            serve_http(
-                platform,
-                host=host or server.host,
-                port=wanted,
-                ready=lambda url: say_where(out, url, wanted),
-            )
+            serve_http(platform, host=host or server.host, port=wanted, ready=ready)
             return
         settings = platform.settings
         load_libraries(platform)
+    started()
     # nothing is open any more: the workers are forks of this process
     serve_with_workers(settings, out, host or server.host, wanted, workers or server.workers)
 
