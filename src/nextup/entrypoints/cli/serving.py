@@ -91,9 +91,11 @@ def load_libraries(platform: Platform) -> None:
     """Import what the workers need, so that they share its memory; one that is out of order is
     theirs to report."""
     from contextlib import suppress
+    from importlib import import_module
 
     from nextup.domain.errors import NextupError
 
+    import_module("nextup.services.access.signing")  # which one alone loads with its first token
     for port in ("control", "event_log", "catalog", "online_state", "recommendation_store"):
         if str(getattr(platform.settings, f"{port}_url")).startswith("sqlite:"):  # no threads
             with suppress(NextupError):
