@@ -160,10 +160,12 @@ def recommend(
     from contextlib import suppress
 
     from nextup.domain.errors import BackendUnavailable, CorruptData
-    from nextup.services.recommending.request import Request
-    from nextup.services.serving import Serving
+    from nextup.entrypoints.heap import starting
 
-    with platform_at(home) as platform:
+    with starting(), platform_at(home) as platform:
+        from nextup.services.recommending.request import Request
+        from nextup.services.serving import Serving
+
         serving = Serving(platform)
         with suppress(BackendUnavailable, CorruptData):  # the answer does without, and says so
             serving.updater.catch_up()
@@ -199,9 +201,11 @@ def similar(
     as_json: Json = False,
 ) -> None:
     """Which items go with this one."""
-    from nextup.services.serving import Serving
+    from nextup.entrypoints.heap import starting
 
-    with platform_at(home) as platform:
+    with starting(), platform_at(home) as platform:
+        from nextup.services.serving import Serving
+
         shelf = Serving(platform).shelves.similar(item_id, limit=limit, kind=kind or None)
     rows = [(_title(place.item_id, shelf.details), place.score) for place in shelf.places]
     document = {"item_id": item_id, "source": shelf.source, "items": shelf.places}
