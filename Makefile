@@ -125,7 +125,7 @@ $(VENV)/.python:
 
 $(VENV)/.core: $(VENV)/.python requirements/core.txt pyproject.toml setup.py $(wildcard src/nextup/algorithms/native/*.[ch]pp)
 	@echo "Installing Nextup into $(VENV) ..."
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/core.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/core.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 

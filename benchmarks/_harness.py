@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they can halve BLAS, for all rivals alike
     os.environ.pop(name, None)  # before NumPy reads them
+# Programs that are started here find their bytecode, as an installed package's do: with this,
+# Python would compile our sources at each start, and that is what would be measured.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import numpy as np  # noqa: E402
 

@@ -15,6 +15,7 @@ from tests.servers import durable
 
 from nextup.domain.errors import BackendUnavailable, InvalidInput
 from nextup.domain.items import Item, Person
+from nextup.services.serving_model import Outlined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,6 +145,23 @@ def test_everything_in_order_in_large(catalog: Catalog) -> None:
     assert len(catalog.items(ids)) == 12_000
     assert catalog.count_items("film") == catalog.count_items() == 12_000
     assert catalog.count_items("book") == 0
+
+
+def test_outlines_say_what_ranking_needs(catalog: Catalog) -> None:
+    """Of each item the same as the item says, in the same order, however many there are; where a
+    catalogue has none, the items themselves come."""
+    genres = [(), ("drama",), ("drama", "Ünlü")]
+    items = [
+        Item(f"m{number}", f"kind{number % 2}", genres=genres[number % 3], available=number % 5 > 0)
+        for number in range(21_000)
+    ]
+    catalog.put_items(items)
+    found = [
+        (one.item_id, one.kind, one.genres, one.available) for one in Outlined(catalog).all_items()
+    ]
+    items.sort(key=lambda one: one.item_id)
+    assert found == [(one.item_id, one.kind, one.genres, one.available) for one in items]
+    assert Outlined(catalog).count_items() == 21_000
 
 
 def test_writing_while_reading_everything(catalog: Catalog) -> None:

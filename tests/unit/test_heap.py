@@ -1,4 +1,4 @@
-"""The C library's heaps in processes that live long."""
+"""The heaps of processes that live long."""
 
 from __future__ import annotations
 
@@ -44,3 +44,26 @@ def test_threads_share_two_heaps() -> None:
 
     assert heaps("settled") <= 1
     assert heaps("as it is") > 1
+
+
+STARTING = """
+import gc
+from nextup.entrypoints.heap import starting
+
+class Made:
+    pass
+
+with starting():
+    assert not gc.isenabled()
+    made = [Made() for _ in range(10_000)]
+assert gc.isenabled()
+assert gc.get_freeze_count() > 10_000
+assert not any(isinstance(each, Made) for each in gc.get_objects())  # that are looked at
+later = Made()
+assert any(each is later for each in gc.get_objects())
+"""
+
+
+def test_what_a_start_has_made_is_looked_at_no_more() -> None:
+    """Python looks for cycles again after the start, among what came after it."""
+    subprocess.run([sys.executable, "-c", STARTING], check=True)

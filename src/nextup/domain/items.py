@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,15 @@ class Item:
     keywords: tuple[str, ...] = ()
     available: bool = True  # an unavailable item is known but never recommended
     attributes: Mapping[str, Any] = field(default_factory=dict)  # whatever else the owner keeps
+
+
+class Outline(NamedTuple):
+    """What ranking must know of an item."""
+
+    item_id: str
+    kind: str
+    genres: tuple[str, ...]
+    available: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from nextup.domain.filters import Filter
-from nextup.domain.items import Item, Person
+from nextup.domain.items import Item, Outline, Person
 
 
 class Catalog(Protocol):
@@ -76,6 +76,15 @@ class SupportsBrowsing(Protocol):
         """Like `search_items`, from behind the mark on. All items that fulfil the condition are
         among those that come; whether others are is the backend's choice, and the caller's to
         check. An empty answer: nothing is left."""
+        ...
+
+
+@runtime_checkable
+class SupportsOutlines(Protocol):
+    """Can leave out what ranking needs not. A catalogue without it is read item by item."""
+
+    def all_outlines(self) -> Iterator[Outline]:
+        """Of what `all_items` gives, in the same order."""
         ...
 
 

@@ -7,15 +7,17 @@ got since then follow, so that they can trend and be filtered before the next tr
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from nextup.ports.catalog import SupportsOutlines
 from nextup.services.lists import decides
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     from nextup.algorithms.components import Fitted
     from nextup.algorithms.reranking.reranker import FittedReranker
     from nextup.domain.events import Position
-    from nextup.domain.items import Item
+    from nextup.domain.items import Item, Outline
+    from nextup.ports.catalog import Catalog
     from nextup.services.artifacts import Artifact
 
     Rows = NDArray[np.int32]
+    Described = Item | Outline
 
 POPULARITY = "popularity"
 
@@ -80,7 +84,27 @@ class ServingModel:
         return wide
 
 
-def build_serving_model(artifact: Artifact | None, catalog_items: Iterable[Item]) -> ServingModel:
+class Outlined:
+    """A catalogue for those who only join models with it."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def all_items(self) -> Iterator[Described]:
+        """What there is to know for ranking, and nothing more where more costs more."""
+        catalog = self._catalog
+        if isinstance(catalog, SupportsOutlines):
+            return catalog.all_outlines()
+        return catalog.all_items()
+
+    def count_items(self) -> int:
+        """All of them."""
+        return self._catalog.count_items()
+
+
+def build_serving_model(
+    artifact: Artifact | None, catalog_items: Iterable[Described]
+) -> ServingModel:
     """Join a model with the catalogue as it is now; without a model, the catalogue alone."""
     if artifact is None:
         return ServingModel(build_item_table((), catalog_items))
@@ -101,7 +125,7 @@ def build_serving_model(artifact: Artifact | None, catalog_items: Iterable[Item]
     return replace(model, popularity=model.widen(scores))
 
 
-def build_item_table(known_ids: Sequence[str], catalog_items: Iterable[Item]) -> ItemTable:
+def build_item_table(known_ids: Sequence[str], catalog_items: Iterable[Described]) -> ItemTable:
     """Put the items into arrays: first the known ids, then the catalogue's others.
 
     A known item that the catalogue no longer holds keeps its row and is not available.
@@ -111,15 +135,22 @@ def build_item_table(known_ids: Sequence[str], catalog_items: Iterable[Item]) ->
     available = np.zeros(len(ids), np.bool_).tolist()
     kinds: dict[str, list[int]] = {}
     genres: dict[str, list[int]] = {}
+
+    @cache  # many items are of the same
+    def lists_of(kind: str, names: tuple[str, ...]) -> list[list[int]]:
+        """The rows of the kind and of each of the genres, to be continued."""
+        folded = {name.casefold() for name in names}
+        of_genres = [genres.setdefault(genre, []) for genre in folded]
+        return [kinds.setdefault(kind.casefold(), []), *of_genres]
+
     for item in catalog_items:
         row = index.setdefault(item.item_id, len(ids))
         if row == len(ids):
             ids.append(item.item_id)
             available.append(False)
         available[row] = item.available
-        kinds.setdefault(item.kind.casefold(), []).append(row)
-        for genre in {name.casefold() for name in item.genres}:
-            genres.setdefault(genre, []).append(row)
+        for rows in lists_of(item.kind, item.genres):
+            rows.append(row)
     return ItemTable(
         ids,
         index,

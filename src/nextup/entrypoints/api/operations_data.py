@@ -30,7 +30,6 @@ from nextup.entrypoints.api.operations_bodies import (
 from nextup.entrypoints.api.problems import problems
 from nextup.entrypoints.api.pulse import Pulse
 from nextup.ports.lake import TableStatus
-from nextup.schemas.table_schemas import table_schema
 from nextup.services.doctor import examine
 
 router = APIRouter(prefix="/v1/operations", tags=["operations"])
@@ -170,6 +169,8 @@ def get_stats(
 
 
 def _table(table: Table, status: TableStatus | None) -> LakeTable:
+    from nextup.schemas.table_schemas import table_schema
+
     schema = table_schema(table)
     answer = LakeTable(
         table=table.value,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +45,7 @@ MetricsPort = Annotated[
     ),
 ]
 HERE = "."
+GARBLING = dict.fromkeys((7, 8, 11, 12, 13))  # bell, backspace, carriage return: not for terminals
 
 
 class Output:
@@ -56,7 +58,7 @@ class Output:
         """A line for people; machines are not told."""
         _keep(text)
         if not self.as_json:
-            _console().print(text, highlight=False, markup=False, soft_wrap=True)
+            _write(text.translate(GARBLING))
 
     def result(self, document: Any, text: str | None = None) -> None:
         """The command's answer: the document as JSON, or the text (default: say nothing)."""
@@ -159,6 +161,17 @@ def _keep(text: str) -> None:
     """For the log that the command leaves, where it leaves one."""
     if (log := kept.get()) is not None:
         log.say(text)
+
+
+def _write(text: str) -> None:
+    """Print the line at once. Rich, which tables need, takes as long to import as a small command
+    takes. Where the reader has left (`| head`), the command ends here."""
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+        raise SystemExit(1) from None
 
 
 def _console(*, error: bool = False) -> Console:

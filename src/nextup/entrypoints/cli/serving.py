@@ -11,7 +11,7 @@ from nextup.entrypoints.cli.needs import look_from_outside
 from nextup.entrypoints.cli.output import HERE, Home, Json, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nextup.bootstrap import Platform
     from nextup.domain.items import Item
@@ -43,13 +43,23 @@ def serve(
 ) -> None:
     """Answer over HTTP until interrupted; another port is taken where this one is not free."""
     import os
+    from contextlib import ExitStack
 
     # one person's products are small: BLAS threads would cost more than they bring
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-    from nextup.entrypoints.heap import settle_heap
+    from nextup.entrypoints.heap import settle_heap, starting
 
     settle_heap()
+    with ExitStack() as start:
+        start.enter_context(starting())
+        _serve(home, host, port, workers, started=start.close)
+
+
+def _serve(
+    home: str, host: str, port: int | None, workers: int | None, *, started: Callable[[], None]
+) -> None:
+    """The same; `started` is called once all is there that stays."""
     from nextup.entrypoints.api.server import serve as serve_http
     from nextup.entrypoints.logs import configure_logs
     from nextup.services.access.exposure import require_safe
@@ -62,16 +72,17 @@ def serve(
         require_safe(platform.settings, host or server.host)
         introduce_admin(platform, out)
         look_from_outside(platform)
+
+        def ready(url: str) -> None:
+            started()
+            say_where(out, url, wanted)
+
         if (workers or server.workers) == 1:
-            serve_http(
-                platform,
-                host=host or server.host,
-                port=wanted,
-                ready=lambda url: say_where(out, url, wanted),
-            )
+            serve_http(platform, host=host or server.host, port=wanted, ready=ready)
             return
         settings = platform.settings
         load_libraries(platform)
+    started()
     # nothing is open any more: the workers are forks of this process
     serve_with_workers(settings, out, host or server.host, wanted, workers or server.workers)
 
@@ -80,9 +91,11 @@ def load_libraries(platform: Platform) -> None:
     """Import what the workers need, so that they share its memory; one that is out of order is
     theirs to report."""
     from contextlib import suppress
+    from importlib import import_module
 
     from nextup.domain.errors import NextupError
 
+    import_module("nextup.services.access.signing")  # which one alone loads with its first token
     for port in ("control", "event_log", "catalog", "online_state", "recommendation_store"):
         if str(getattr(platform.settings, f"{port}_url")).startswith("sqlite:"):  # no threads
             with suppress(NextupError):
@@ -147,10 +160,12 @@ def recommend(
     from contextlib import suppress
 
     from nextup.domain.errors import BackendUnavailable, CorruptData
-    from nextup.services.recommending.request import Request
-    from nextup.services.serving import Serving
+    from nextup.entrypoints.heap import starting
 
-    with platform_at(home) as platform:
+    with starting(), platform_at(home) as platform:
+        from nextup.services.recommending.request import Request
+        from nextup.services.serving import Serving
+
         serving = Serving(platform)
         with suppress(BackendUnavailable, CorruptData):  # the answer does without, and says so
             serving.updater.catch_up()
@@ -186,9 +201,11 @@ def similar(
     as_json: Json = False,
 ) -> None:
     """Which items go with this one."""
-    from nextup.services.serving import Serving
+    from nextup.entrypoints.heap import starting
 
-    with platform_at(home) as platform:
+    with starting(), platform_at(home) as platform:
+        from nextup.services.serving import Serving
+
         shelf = Serving(platform).shelves.similar(item_id, limit=limit, kind=kind or None)
     rows = [(_title(place.item_id, shelf.details), place.score) for place in shelf.places]
     document = {"item_id": item_id, "source": shelf.source, "items": shelf.places}

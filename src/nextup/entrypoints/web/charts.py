@@ -4,9 +4,8 @@ their own, so that a chart follows the theme and the pages' policy holds."""
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-import pygal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
@@ -14,9 +13,6 @@ from nextup.entrypoints.api.access import Services
 from nextup.entrypoints.api.pulse import Pulse, Second
 from nextup.services.operating.experiments import RIVALS, Experiment, experiments
 from nextup.services.operating.freshness import Interval, model_intervals
-
-# pygal's hook for its plugins speaks a protocol that Python has dropped, and warns at each import
-sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
 router = APIRouter(prefix="/console/charts", include_in_schema=False)
 
@@ -81,7 +77,7 @@ def differences(services: Services) -> Response:
 def runs(services: Services) -> Response:
     """How long each run's steps took."""
     shown = list(services.ports.control.runs(SHOWN_RUNS))[::-1]
-    chart = pygal.StackedBar(**_look("seconds"))
+    chart = _pygal().StackedBar(**_look("seconds"))
     room = [None] * (FEWEST_BARS - len(shown))  # a single run is a bar, not a wall
     chart.x_labels = [f"{run.started_at:%d %b %H:%M}" for run in shown] + [""] * len(room)
     names = list(dict.fromkeys(step.step for run in shown for step in run.steps))
@@ -138,8 +134,17 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _line(of: str, stroke: bool = True) -> pygal.Line:
-    return pygal.Line(**_look(of), dots_size=3, stroke=stroke)
+def _pygal() -> Any:
+    """The library, which the first chart loads: most servers draw none."""
+    import pygal  # noqa: PLC0415
+
+    # its hook for plugins speaks a protocol that Python has dropped, and warns at each import
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
+    return pygal
+
+
+def _line(of: str, stroke: bool = True) -> Any:
+    return _pygal().Line(**_look(of), dots_size=3, stroke=stroke)
 
 
 def _look(of: str) -> dict[str, object]:
@@ -163,6 +168,6 @@ def _look(of: str) -> dict[str, object]:
     }
 
 
-def _svg(chart: pygal.Graph) -> Response:
+def _svg(chart: Any) -> Response:
     drawn = OWN_LOOK.sub("", chart.render(is_unicode=True))
     return Response(drawn, media_type="image/svg+xml", headers={"Cache-Control": "no-store"})

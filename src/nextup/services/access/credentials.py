@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 BEARER = b"bearer "
 CURE = "Send `Authorization: Bearer <token or key>` or `X-API-Key: <key>`, once."
+RENEW = "POST /v1/token gives a new token."
 
 
 def shown(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -36,6 +37,11 @@ def shown(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     if not found:
         raise Unauthenticated("The request shows no key and no token.", cure=CURE)
     return found
+
+
+def refused(why: str) -> Unauthenticated:
+    """The error for a token that does not let in."""
+    return Unauthenticated(f"The token {why}.", cure=RENEW)
 
 
 def _of_bearer(value: bytes) -> bytes:

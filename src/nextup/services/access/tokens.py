@@ -9,32 +9,24 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-
-from nextup.domain.clients import Scope, SigningKey
-from nextup.domain.errors import CorruptData, Unauthenticated
+from nextup.domain.clients import Scope
+from nextup.services.access.credentials import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from nextup.domain.clients import Client
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from nextup.domain.clients import Client, SigningKey
     from nextup.ports.clients import Clients
+    from nextup.services.access.signing import PublicKeys, Signatures
     from nextup.settings import Access
 
-ALGORITHM = "EdDSA"  # the only one; a token's own word for it is never believed
 LONGEST = 4_096  # bytes; ours have about 400
-REQUIRED = ["aud", "exp", "iat", "iss", "sub"]
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-CURE = "POST /v1/token gives a new token."
 
 
 class Claims(NamedTuple):
@@ -54,7 +46,14 @@ class Tokens:
         self._settings = settings
         self._clock = clock
         self._lifetime = timedelta(seconds=settings.token_seconds)
-        self._known: tuple[int, dict[str, Ed25519PublicKey]] = (-1, {})  # as of a revision
+        self._known: tuple[int, PublicKeys] = (-1, {})  # as of a revision
+
+    @cached_property
+    def _signatures(self) -> Signatures:
+        """Loaded by the first token: a server whose clients show keys needs none."""
+        from nextup.services.access.signing import Signatures  # noqa: PLC0415
+
+        return Signatures(self._settings)
 
     def issue(self, client: Client, scopes: Collection[Scope]) -> str:
         """A token that lets the client do this much, for `token_seconds`."""
@@ -69,21 +68,18 @@ class Tokens:
             "exp": (now + self._lifetime).timestamp(),
             "jti": secrets.token_hex(8),
         }
-        return jwt.encode(claims, _private(key), ALGORITHM, headers={"kid": key.kid})
+        return self._signatures.sign(claims, key)
 
     def read(self, token: str, revision: int) -> Claims:
         """What the token says. Raises Unauthenticated for any but a good one of ours; the reason
         that it gives helps whoever holds a real token, and nobody else."""
         if len(token) > LONGEST:
-            raise _bad("is none of ours")
-        try:
-            head = jwt.get_unverified_header(token)
-        except jwt.PyJWTError as error:
-            raise _bad("cannot be read") from error
-        key = self._public(str(head.get("kid", "")), revision)
-        if key is None or head.get("alg") != ALGORITHM:
-            raise _bad("is not signed by this server, or long ago")
-        return self._claims(self._decoded(token, key))
+            raise refused("is none of ours")
+        kid = self._signatures.signer(token)
+        key = None if kid is None else self._public(kid, revision)
+        if key is None:
+            raise refused("is not signed by this server, or long ago")
+        return self._claims(self._signatures.read(token, key))
 
     def signing_key(self) -> SigningKey:
         """The newest; a new one first, where there is none or it has done its days."""
@@ -109,7 +105,7 @@ class Tokens:
             drop_before = now
         elif newest is not None and newest.created_at + self._lifetime < now:
             drop_before = newest.created_at  # all before it ended when it began
-        made = _made(now)
+        made = self._signatures.new_key(now)
         after = newest.kid if newest else None
         if self._clients.add_signing_key(made, after=after, drop_before=drop_before):
             return made
@@ -121,29 +117,9 @@ class Tokens:
     def _public(self, kid: str, revision: int) -> Ed25519PublicKey | None:
         as_of, keys = self._known
         if as_of != revision:
-            keys = {one.kid: _private(one).public_key() for one in self._clients.signing_keys()}
+            keys = self._signatures.public_keys(self._clients.signing_keys())
             self._known = (revision, keys)
         return keys.get(kid)
-
-    def _decoded(self, token: str, key: Ed25519PublicKey) -> dict[str, Any]:
-        try:
-            return jwt.decode(
-                token,
-                key,
-                algorithms=[ALGORITHM],
-                audience=self._settings.audience,
-                issuer=self._settings.issuer,
-                options={
-                    "require": REQUIRED,
-                    "strict_aud": True,
-                    "verify_exp": False,  # asked below, of the clock that issued it
-                    "verify_iat": False,  # machines' clocks differ
-                },
-            )
-        except jwt.InvalidAudienceError as error:
-            raise _bad("is for somebody else") from error
-        except jwt.PyJWTError as error:
-            raise _bad("is not good") from error
 
     def _claims(self, claims: dict[str, Any]) -> Claims:
         try:
@@ -151,29 +127,7 @@ class Tokens:
             expires_at = datetime.fromtimestamp(float(claims["exp"]), UTC)
             scopes = frozenset(Scope(one) for one in str(claims["scope"]).split())
         except (KeyError, ValueError, TypeError, OverflowError, OSError) as error:
-            raise _bad("is not good") from error
+            raise refused("is not good") from error
         if expires_at <= self._clock():
-            raise _bad("has expired")
+            raise refused("has expired")
         return Claims(str(claims["sub"]), scopes, issued_at, expires_at)
-
-
-def _made(now: datetime) -> SigningKey:
-    private = Ed25519PrivateKey.generate()
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return SigningKey(secrets.token_hex(8), pem.decode(), now)
-
-
-def _private(key: SigningKey) -> Ed25519PrivateKey:
-    try:
-        private = load_pem_private_key(key.private.encode(), password=None)
-    except ValueError as error:
-        raise CorruptData(
-            f"The signing key '{key.kid}' is damaged.", cure="`nextup client rotate` makes another."
-        ) from error
-    if not isinstance(private, Ed25519PrivateKey):
-        raise CorruptData(f"The signing key '{key.kid}' is of another kind.")
-    return private
-
-
-def _bad(what: str) -> Unauthenticated:
-    return Unauthenticated(f"The token {what}.", cure=CURE)

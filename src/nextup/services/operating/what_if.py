@@ -15,7 +15,7 @@ from nextup.services.recommend import Recommender, utc_now
 from nextup.services.recommending.blend import blend
 from nextup.services.recommending.levels import Levels
 from nextup.services.recommending.rules import apply_rules
-from nextup.services.serving_model import build_serving_model
+from nextup.services.serving_model import Outlined, build_serving_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -117,7 +117,7 @@ class Inspector:
                         cure="GET /v1/operations/models lists all.",
                     )
                 artifact = load_artifact(ports.files, model_id)
-                self._other = build_serving_model(artifact, ports.catalog.all_items())
+                self._other = build_serving_model(artifact, Outlined(ports.catalog).all_items())
             return self._other
 
 
