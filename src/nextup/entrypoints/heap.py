@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_HEAPS, TRIM_THRESHOLD = -8, -1  # options of mallopt(3)
+MOST_HEAPS, TRIM_THRESHOLD, MAP_THRESHOLD = -8, -1, -3  # options of mallopt(3)
+LARGE = 4 << 20  # bytes; scores of a million items fit, and are no new pages in each answer
 
 
 def settle_heap() -> None:
@@ -30,7 +31,8 @@ def settle_heap() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none, and needs none
     if mallopt is not None:
         mallopt(MOST_HEAPS, 2)
-        mallopt(TRIM_THRESHOLD, 1 << 17)  # bytes; saying so keeps large arrays out of the heap
+        mallopt(MAP_THRESHOLD, LARGE)  # the pipeline's are kept out of the heap
+        mallopt(TRIM_THRESHOLD, 4 * LARGE)
 
 
 @contextmanager
