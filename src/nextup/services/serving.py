@@ -178,7 +178,7 @@ class Serving:
         self.kept = self._make_kept()
         self._names = names_people(ports)
         details = Details(ports.catalog, changes)
-        known = KnownItems(ports.catalog, details, changes)
+        known = KnownItems(ports.catalog, changes)
         self.contract = EventContract(ports.settings.contracts, known, clock)
         self.intake = Intake(
             self.contract,
