@@ -250,6 +250,7 @@ def _open_sqlite(
         creator=connect,
         poolclass=QueuePool,
         pool_size=5,
+        pool_use_lifo=True,  # whoever wrote last has read the pages; what others hold is stale
         max_overflow=-1,  # connections are cheap, and waiting for one could lock a thread up
         hide_parameters=True,
     )
