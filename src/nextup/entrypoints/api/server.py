@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import signal
 import socket
 import sys
@@ -161,7 +162,14 @@ def serve(
         limits=Limits.of(wanted),
         drain_seconds=wanted.drain_seconds,
     )
-    server.serve_until_stopped(ready)
+
+    def begin(url: str) -> None:
+        gc.collect()
+        gc.freeze()  # looking for cycles in a model and its items would hold up all answers
+        if ready is not None:
+            ready(url)
+
+    server.serve_until_stopped(begin)
 
 
 def bind(host: str, port: int) -> socket.socket:
