@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -96,3 +97,28 @@ def test_counts_at_once(world: tuple[httpx.Client, Platform]) -> None:
     for number in range(5):
         assert client.post("/v1/events", json=event(number)).status_code == 202
         assert len(platform.online_state.history("ada")) == number + 1
+
+
+def request(number: int, *more: str) -> bytes:
+    """A request as it travels."""
+    body = f'{{"type":"like","user_id":"ada","item_id":"film-{number}","event_id":"e{number}"}}'
+    head = ["POST /v1/events HTTP/1.1", "Host: here", f"Content-Length: {len(body)}", *more]
+    return ("\r\n".join(head) + "\r\n\r\n" + body).encode()
+
+
+def test_requests_in_one_piece(world: tuple[httpx.Client, Platform]) -> None:
+    """Several on one connection, sent without waiting, are answered one after the other, and the
+    connection ends where a request says so."""
+    client, _ = world
+    address = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(address, timeout=60) as connection:
+        connection.sendall(request(1) + request(2) + request(3, "Connection: close"))
+        answered = b""
+        while more := connection.recv(65_536):
+            answered += more
+    heads = answered.split(b"HTTP/1.1 ")[1:]
+    assert [head[:3] for head in heads] == [b"202"] * 3
+    for number, head in enumerate(heads, 1):
+        assert head.endswith(b'{"event_id":"e%d","duplicate":false}' % number)
+        assert head.lower().count(b"content-length: ") == head.lower().count(b"date: ") == 1
+    assert [b"connection: close" in head.lower() for head in heads] == [False, False, True]

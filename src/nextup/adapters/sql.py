@@ -78,6 +78,7 @@ class Database:
         write, read = "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"
         if self.is_sqlite:
             write, read = "BEGIN IMMEDIATE", "BEGIN"
+        self._begin_write = write
         self._writing = engine.execution_options(**{_BEGIN: write})
         self._reading = engine.execution_options(**{_BEGIN: read})
         self._keeper = keeper  # an in-memory database lives as long as one connection is open
@@ -122,6 +123,15 @@ class Database:
                 raise
             finally:
                 connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        """Like `begin`, on the driver's own connection: for the few transactions whose price is
+        that of SQLAlchemy, not of the database."""
+        with self.driver() as connection:
+            connection.execute(self._begin_write)
+            yield connection
+            connection.commit()
 
     def checkpoint(self) -> None:
         """Fold SQLite's write-ahead log into the file and empty it; elsewhere do nothing."""
@@ -241,7 +251,7 @@ def _open_sqlite(
         creator=connect,
         poolclass=QueuePool,
         pool_size=KEPT_CONNECTIONS,
-        pool_use_lifo=True,  # a few do the work of a quiet hour, and have its pages in memory
+        pool_use_lifo=True,  # whoever wrote last has read the pages; what others hold is stale
         max_overflow=-1,  # waiting for a connection could lock a thread up
         hide_parameters=True,
     )

@@ -183,7 +183,7 @@ class Serving:
         self._names = names_people(ports)
         self._tastes = self._make_tastes()
         details = Details(ports.catalog, changes)
-        known = KnownItems(ports.catalog, details, changes)
+        known = KnownItems(ports.catalog, changes)
         self.contract = EventContract(ports.settings.contracts, known, clock)
         self.intake = Intake(
             self.contract,

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from nextup.adapters.catalog.sql_filters import FilterColumns, clause
 from nextup.adapters.sql import IN_CHUNK, Database, Id, Number
 from nextup.adapters.sql_backup import SqlBackup
+from nextup.adapters.sql_hot import FindRows
 from nextup.adapters.sql_schema import Schema
 from nextup.adapters.sql_trial import SqlTrial
 from nextup.domain import tables as t
@@ -76,6 +77,8 @@ class SqlCatalog(SqlBackup, SqlTrial):
             Column(_ATTRIBUTES, Text, nullable=False),
         )
         Schema(database, "catalog").prepare(metadata)
+        key = self._items.c[t.ITEM_ID]
+        self._known = FindRows(database, select(key), key)
         self._put_item = database.driver_sql(_upsert(database, self._items, t.ITEM_ID))
         self._put_person = database.driver_sql(_upsert(database, self._people, t.USER_ID))
 
@@ -125,14 +128,10 @@ class SqlCatalog(SqlBackup, SqlTrial):
 
     def unknown_items(self, item_ids: Collection[str]) -> set[str]:
         """As in the port."""
-        key = self._items.c[t.ITEM_ID]
-        unknown = set(item_ids)
-        with self._database.connect() as connection:
-            for chunk in _chunks(item_ids):
-                unknown.difference_update(
-                    connection.execute(select(key).where(key.in_(chunk))).scalars()
-                )
-        return unknown
+        wanted = list(item_ids)
+        with self._database.driver() as connection:
+            known = {item_id for (item_id,) in self._known.run(connection, wanted)}
+        return set(wanted) - known
 
     def search_items(self, text: str, *, kind: str | None, limit: int) -> Sequence[Item]:
         """As in the port; each of the two groups by title. Nothing is special in `text`."""

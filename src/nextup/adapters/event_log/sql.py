@@ -8,18 +8,11 @@ from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import (
-    Column,
-    Table,
-    delete,
-    func,
-    literal_column,
-    select,
-    update,
-)
+from sqlalchemy import delete, select
 
 from nextup.adapters.event_log.group_commit import GroupCommit
 from nextup.adapters.event_log.naming import names_person
+from nextup.adapters.event_log.sql_statements import Heads, NewRows
 from nextup.adapters.event_log.sql_tables import EVENTS, REJECTED, LogTables
 from nextup.adapters.sql import IN_CHUNK, Database
 from nextup.adapters.sql_backup import SqlBackup
@@ -41,7 +34,7 @@ from nextup.ports.event_log import EventBatch, RejectedBatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
     from nextup.adapters.event_log.mirror import Mirror
 
@@ -97,13 +90,9 @@ class SqlEventLog(SqlBackup, SqlTrial):
         self._create_heads()
         if mirror is not None:
             mirror.make()
-        insert = database.insert
-        self._insert_events = database.driver_sql(
-            insert(self._tables.events).on_conflict_do_nothing()
-        )
-        self._insert_rejected = database.driver_sql(
-            insert(self._tables.rejected).on_conflict_do_nothing()
-        )
+        self._heads = Heads(database, self._tables.heads)
+        self._events = self._rows_of(self._tables.events, t.EVENT_ID)
+        self._rejected = self._rows_of(self._tables.rejected, t.REJECTED_ID)
         self._group = GroupCommit[_Append, list[Appended]](
             self._write, weigh=lambda append: len(append.events), most=GROUP_EVENTS
         )
@@ -116,7 +105,7 @@ class SqlEventLog(SqlBackup, SqlTrial):
 
     def read(self, position: Position, limit: int) -> EventBatch:
         """As in the port. Raises InvalidInput for a position in another log's partitions."""
-        rows = list(map(_log_row, self._rows(self._tables.events, position, limit)))
+        rows = list(map(_log_row, self._rows(self._events, position, limit)))
         return EventBatch(rows, _after(rows, position))
 
     def head(self) -> Position:
@@ -129,23 +118,20 @@ class SqlEventLog(SqlBackup, SqlTrial):
         """As in the port."""
         if not records:
             return 0
-        table = self._tables.rejected
         ids = [record.rejected_id for record in records]
         rows = [(*record[:5], to_microseconds(record.rejected_at)) for record in records]
-        with self._database.begin() as connection:
-            start, _ = self._lock_head(connection, REJECTED)
+        with self._database.writing() as connection:
+            start, _ = self._heads.lock(connection, REJECTED)
             first = _first_places(ids)
             numbered = [(start + n, *rows[at]) for n, at in enumerate(first.values())]
-            connection.exec_driver_sql(self._insert_rejected, numbered)
-            new = _written(connection, table, table.c[t.REJECTED_ID], start)
-            self._move_head(connection, REJECTED, max(new.values(), default=start - 1) + 1)
+            self._rejected.put(connection, numbered)
+            new = self._rejected.since(connection, start)
+            self._heads.move(connection, REJECTED, max(new.values(), default=start - 1) + 1)
         return len(new)
 
     def read_rejected(self, position: Position, limit: int) -> RejectedBatch:
         """As in the port. Raises InvalidInput for a position in another log's partitions."""
-        rows = [
-            RejectedRow._make(row) for row in self._rows(self._tables.rejected, position, limit)
-        ]
+        rows = [RejectedRow._make(row) for row in self._rows(self._rejected, position, limit)]
         return RejectedBatch(rows, _after(rows, position))
 
     def committed(self, group: str) -> Position:
@@ -214,69 +200,60 @@ class SqlEventLog(SqlBackup, SqlTrial):
         return parts
 
     def _write_events(self, events: Sequence[Event], times: Sequence[int]) -> list[Appended]:
+        if self._mirror is None:
+            with self._database.writing() as connection:
+                return self._append(connection, events, times)[0]
+        with self._database.begin() as through_sqlalchemy:
+            connection = through_sqlalchemy.connection.driver_connection
+            receipts, written = self._append(connection, events, times)
+            self._mirror.follow(through_sqlalchemy, written)
+            return receipts
+
+    def _append(
+        self, connection: Any, events: Sequence[Event], times: Sequence[int]
+    ) -> tuple[list[Appended], Sequence[Event]]:
+        """The receipts, and those events that were written."""
         ids = [event.event_id for event in events]
         first = _first_places(ids)
-        with self._database.begin() as connection:
-            start, last_at = self._lock_head(connection, EVENTS)
-            received_at = max(last_at, to_microseconds(self._clock()))
-            if len(first) < len(ids):
-                events = [events[at] for at in first.values()]
-                times = [times[at] for at in first.values()]
-            connection.exec_driver_sql(
-                self._insert_events, _numbered(events, times, start, received_at)
-            )
-            end = start + len(first)
-            table = self._tables.events
-            written = _count(connection, table, start)
-            if written == len(ids):  # nothing was a duplicate, here or in the log
-                offsets: dict[str, int] = {}
-            else:
-                offsets = _written(connection, table, table.c[t.EVENT_ID], start)
-                events = [event for event in events if event.event_id in offsets]
-                end = max(offsets.values(), default=start - 1) + 1
-                absent = [event_id for event_id in first if event_id not in offsets]
-                offsets |= _offsets_of(connection, table, absent)
-            if self._mirror is not None:
-                self._mirror.follow(connection, events)
-            self._move_head(connection, EVENTS, end, received_at)
-        if not offsets:
-            return list(map(_receipt, zip(ids, repeat(PARTITION), range(start, end), repeat(_NEW))))
-        return [
+        start, last_at = self._heads.lock(connection, EVENTS)
+        received_at = max(last_at, to_microseconds(self._clock()))
+        if len(first) < len(ids):
+            events = [events[at] for at in first.values()]
+            times = [times[at] for at in first.values()]
+        written = self._events.put(connection, _numbered(events, times, start, received_at))
+        if written == len(ids):  # nothing was a duplicate, here or in the log
+            end = start + written
+            self._heads.move(connection, EVENTS, end, received_at)
+            news = zip(ids, repeat(PARTITION), range(start, end), repeat(_NEW))
+            return list(map(_receipt, news)), events
+        offsets = self._events.since(connection, start)
+        end = max(offsets.values(), default=start - 1) + 1
+        self._heads.move(connection, EVENTS, end, received_at)
+        events = [event for event in events if event.event_id in offsets]
+        absent = [event_id for event_id in first if event_id not in offsets]
+        offsets |= self._events.offsets(connection, absent)
+        receipts = [
             Appended(event_id, PARTITION, offset, offset < start or first[event_id] != at)
             for at, event_id in enumerate(ids)
             for offset in (offsets[event_id],)
         ]
+        return receipts, events
 
-    def _rows(self, table: Table, position: Position, limit: int) -> Sequence[Sequence[Any]]:
+    def _rows_of(self, table: Table, key: str) -> NewRows:
+        columns = table.c
+        return NewRows(
+            self._database, table, key=columns[key], offset=columns[t.OFFSET], name=PARTITION
+        )
+
+    def _rows(self, rows: NewRows, position: Position, limit: int) -> Sequence[Sequence[Any]]:
         strangers = set(position) - {PARTITION}
         if strangers:
             raise InvalidInput(
                 f"This log has no partition '{min(strangers)}': the position is another log's.",
                 cure="Start the consumer group from the beginning, or where `migrate` put it.",
             )
-        query = (
-            select(literal_column(f"'{PARTITION}'"), *table.c)
-            .where(table.c[t.OFFSET] >= position.get(PARTITION, 0))
-            .order_by(table.c[t.OFFSET])
-            .limit(max(limit, 0))
-        )
-        with self._database.connect() as connection:
-            cursor = connection.execute(query).cursor
-            assert cursor is not None  # a SELECT has one
-            return cursor.fetchall()  # plain tuples: SQLAlchemy's rows cost nearly as much again
-
-    def _lock_head(self, connection: Connection, log: str) -> tuple[int, int]:
-        """The next offset and the last time, and nobody else gets them before the commit."""
-        heads = self._tables.heads
-        query = select(heads.c.next_offset, heads.c.last_at).where(heads.c.log == log)
-        next_offset, last_at = connection.execute(query.with_for_update()).one()
-        return next_offset, last_at
-
-    def _move_head(self, connection: Connection, log: str, offset: int, at: int = 0) -> None:
-        heads = self._tables.heads
-        connection.execute(
-            update(heads).where(heads.c.log == log).values(next_offset=offset, last_at=at)
-        )
+        with self._database.driver() as connection:
+            return rows.read(connection, position.get(PARTITION, 0), limit)
 
     def _head(self, connection: Connection, log: str) -> int:
         heads = self._tables.heads
@@ -345,23 +322,3 @@ def _first_places(ids: Sequence[str]) -> dict[str, int]:
 
 def _after(rows: Sequence[LogRow] | Sequence[RejectedRow], position: Position) -> Position:
     return {PARTITION: rows[-1].offset + 1} if rows else position
-
-
-def _count(connection: Connection, table: Table, start: int) -> int:
-    query = select(func.count()).select_from(table).where(table.c[t.OFFSET] >= start)
-    return connection.execute(query).scalar_one()
-
-
-def _written(connection: Connection, table: Table, key: Column[Any], start: int) -> dict[str, int]:
-    """The ids that this transaction wrote, with their offsets."""
-    query = select(key, table.c[t.OFFSET]).where(table.c[t.OFFSET] >= start)
-    return dict(connection.execute(query).all())
-
-
-def _offsets_of(connection: Connection, table: Table, ids: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for begin in range(0, len(ids), IN_CHUNK):
-        key = table.c[t.EVENT_ID]
-        query = select(key, table.c[t.OFFSET]).where(key.in_(ids[begin : begin + IN_CHUNK]))
-        found.update(connection.execute(query).all())
-    return found

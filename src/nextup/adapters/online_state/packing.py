@@ -7,6 +7,8 @@ import msgspec
 from nextup.domain.errors import CorruptData
 from nextup.domain.recommendations import ServedList, Touch
 
+_FEW, _MANY, _VERY_MANY = 0x90, 0xDC, 0xDD  # how an array begins, by its length
+_WIDTHS = {_MANY: 2, _VERY_MANY: 4}  # bytes of the length that follows
 _CURE = "The online state can be rebuilt: remove it, and start again."
 
 
@@ -34,6 +36,16 @@ class StatePacker:
         except msgspec.DecodeError as error:
             raise CorruptData(f"The history of {user_id!r} is damaged.", cure=_CURE) from error
 
+    def extend_touches(self, user_id: str, packed: bytes, touches: list[Touch]) -> bytes:
+        """What `pack_touches` gives for those of `packed` and these behind them, at the price of
+        these: of the others only the number is read. Raises CorruptData where there is none."""
+        try:
+            before, kept = _parts(packed)
+        except (IndexError, ValueError) as error:
+            raise CorruptData(f"The history of {user_id!r} is damaged.", cure=_CURE) from error
+        added, new = _parts(self.pack_touches(touches))
+        return _array(before + added) + kept + new
+
     def pack_served(self, served: ServedList) -> str:
         """A served list as JSON that a person can read in the database."""
         return self._served_encoder.encode(served).decode()
@@ -44,3 +56,22 @@ class StatePacker:
             return self._served_decoder.decode(packed)
         except msgspec.DecodeError as error:
             raise CorruptData(f"The served list {token!r} is damaged.", cure=_CURE) from error
+
+
+def _parts(packed: bytes) -> tuple[int, bytes]:
+    """How many elements an array of MessagePack has, and their bytes."""
+    kind = packed[0]
+    if kind & 0xF0 == _FEW:
+        return kind & 0x0F, packed[1:]
+    width = _WIDTHS.get(kind)
+    if width is None or len(packed) <= width:
+        raise ValueError("not an array")
+    return int.from_bytes(packed[1 : 1 + width], "big"), packed[1 + width :]
+
+
+def _array(length: int) -> bytes:
+    """What an array of so many begins with."""
+    if length <= 0x0F:
+        return bytes((_FEW | length,))
+    kind, width = (_MANY, 2) if length <= 0xFFFF else (_VERY_MANY, 4)
+    return bytes((kind,)) + length.to_bytes(width, "big")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -16,12 +16,15 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
-    func,
     select,
-    update,
 )
 
 from nextup.adapters.online_state.packing import StatePacker
+from nextup.adapters.online_state.sql_statements import (
+    CounterStatements,
+    HistoryStatements,
+    ReachedStatements,
+)
 from nextup.adapters.online_state.touches import (
     NOBODY,
     Cell,
@@ -38,7 +41,7 @@ from nextup.adapters.online_state.touches import (
     told,
     weighed,
 )
-from nextup.adapters.sql import IN_CHUNK, Id
+from nextup.adapters.sql import Id
 from nextup.adapters.sql_backup import SqlBackup
 from nextup.adapters.sql_schema import Schema
 from nextup.adapters.sql_trial import SqlTrial
@@ -47,9 +50,7 @@ from nextup.domain.tables import ITEM_ID, PARTITION, TOUCHES, TYPE, USER_ID
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from sqlalchemy import Connection
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nextup.adapters.sql import Database
     from nextup.domain.events import LogRow, Position
@@ -75,6 +76,7 @@ class SqlOnlineState(SqlBackup, SqlTrial):
         self._weights = dict(weights)
         self._window_days = window_days
         self._packer = StatePacker()
+        self._nothing = ("", *NOBODY[:2], self._packer.pack_touches([]))  # of somebody new
         metadata = self._metadata = MetaData()
         self._reached = Table(
             database.table_name("online_position"),
@@ -107,35 +109,40 @@ class SqlOnlineState(SqlBackup, SqlTrial):
             Column("expires_at", BigInteger, nullable=False, index=True),
             Column("list", Text, nullable=False),
         )
+        self._position = ReachedStatements(database, self._reached)
+        self._people = HistoryStatements(database, self._histories)
+        self._counts = CounterStatements(database, self._counters)
         Schema(database, "online_state").prepare(metadata)
         self._make_slot()
 
     def position(self) -> Position:
         """How far the log has been applied."""
-        with self._database.connect() as connection:
-            return _read_position(connection.execute(select(self._reached.c.position)).scalar())
+        row = self._database.first_row(self._position.read)
+        return _read_position(None if row is None else row[0])
 
     def apply(self, rows: Sequence[LogRow], position: Position) -> None:
         """Add events and move to `position`; a replay changes nothing and moves nothing back."""
         people = by_person(rows)
-        with self._database.begin() as connection:
+        with self._database.writing() as connection:
             before = self._lock_position(connection)
-            known = self._remembered(connection, people)
-            changed: dict[str, Remembered] = {}
+            kept = {row[0]: row for row in self._people.find(connection, list(people))}
+            changed: list[tuple[Any, ...]] = []
             counters: list[LogRow] = []
             for user_id, theirs in people.items():
-                person, new = applied(known.get(user_id, NOBODY), theirs)
+                _, partition, last, touches = kept.get(user_id) or self._nothing
+                (partition, last, added), new = applied(Remembered(partition, last, []), theirs)
                 if new:
-                    changed[user_id] = person
+                    touches = self._packer.extend_touches(user_id, touches, added)
+                    changed.append((user_id, partition, last, touches))
                     counters += new
-            self._put_histories(connection, changed)
+            self._people.put(connection, changed)
             self._count(connection, counted(counters, self._weights))
             self._move(connection, before, position)
 
     def history(self, user_id: str) -> list[Touch]:
         """Everything the person did, in log order; empty for an unknown one."""
-        with self._database.connect() as connection:
-            return self._remembered(connection, [user_id]).get(user_id, NOBODY).touches
+        row = self._database.first_row(self._people.read, (user_id,))
+        return [] if row is None else self._packer.unpack_touches(user_id, row[0])
 
     def load_histories(
         self,
@@ -152,14 +159,14 @@ class SqlOnlineState(SqlBackup, SqlTrial):
         people = 0
         rest = iter(histories)
         while batch := list(islice(rest, PEOPLE_PER_TRANSACTION)):
-            with self._database.begin() as connection:
+            with self._database.writing() as connection:
                 self._lock_position(connection)
                 known = self._remembered(connection, [user_id for user_id, _ in batch])
                 for user_id, base in batch:
                     known[user_id] = loaded(known.get(user_id, NOBODY), base, position)
                 self._put_histories(connection, known)
             people += len(batch)
-        with self._database.begin() as connection:
+        with self._database.writing() as connection:
             before = self._lock_position(connection)
             if news:
                 self._recount(connection, position, tallies)
@@ -170,13 +177,11 @@ class SqlOnlineState(SqlBackup, SqlTrial):
         self, since: datetime, until: datetime
     ) -> Mapping[str, Sequence[tuple[datetime, float]]]:
         """Per item the hours that share a moment with [since, until), and the weight in each."""
-        counters = self._counters.c
-        query = select(counters.hour, counters[ITEM_ID], counters[TYPE], counters.times).where(
-            counters.hour.between(*hours_between(since, until))
+        with self._database.driver() as connection:
+            found = self._counts.between(connection, *hours_between(since, until))
+        return weighed(
+            (((hour, item, kind), times) for hour, item, kind, times in found), self._weights
         )
-        with self._database.connect() as connection:
-            found = connection.execute(query).all()
-        return weighed([(Cell(*cell), times) for *cell, times in found], self._weights)
 
     def save_served(self, served: ServedList, expires_at: datetime) -> None:
         """Keep a served list; the same token replaces. Some expired ones go in passing."""
@@ -218,7 +223,8 @@ class SqlOnlineState(SqlBackup, SqlTrial):
     def erase(self, user_id: str) -> int:
         """Forget the person. Returns how many: one for the history, and each served list."""
         with self._database.begin() as connection:
-            self._lock_position(connection)  # a batch under way would write the history again
+            # A batch under way would write the history again.
+            self._lock_position(connection.connection.driver_connection)
             return sum(
                 connection.execute(delete(table).where(table.c[USER_ID] == user_id)).rowcount
                 for table in (self._histories, self._served)
@@ -239,88 +245,52 @@ class SqlOnlineState(SqlBackup, SqlTrial):
                 {"slot": _SLOT, "position": "{}"},
             )
 
-    def _lock_position(self, connection: Connection) -> dict[str, int]:
+    def _lock_position(self, connection: Any) -> dict[str, int]:
         """Where the state stands; no other writer can go on until the transaction ends."""
-        query = select(self._reached.c.position).with_for_update()
-        return _read_position(connection.execute(query).scalar())
+        return _read_position(self._position.lock(connection))
 
-    def _move(self, connection: Connection, before: Position, position: Position) -> None:
+    def _move(self, connection: Any, before: Position, position: Position) -> None:
         after = later(before, position)
         if after != before:
-            connection.execute(update(self._reached).values(position=json.dumps(after)))
+            self._position.move(connection, json.dumps(after))
 
-    def _remembered(self, connection: Connection, people: Collection[str]) -> dict[str, Remembered]:
+    def _remembered(self, connection: Any, people: Sequence[str]) -> dict[str, Remembered]:
         """What is kept of those people who are known."""
-        kept = self._histories.c
-        columns = select(kept[USER_ID], kept[PARTITION], kept.last_offset, kept[TOUCHES])
-        ids = list(people)
         return {
             user_id: Remembered(partition, last, self._packer.unpack_touches(user_id, touches))
-            for start in range(0, len(ids), IN_CHUNK)
-            for user_id, partition, last, touches in connection.execute(
-                columns.where(kept[USER_ID].in_(ids[start : start + IN_CHUNK]))
-            )
+            for user_id, partition, last, touches in self._people.find(connection, people)
         }
 
-    def _put_histories(self, connection: Connection, people: Mapping[str, Remembered]) -> None:
-        if not people:
-            return
-        put = self._database.insert(self._histories)
-        names = (PARTITION, "last_offset", TOUCHES)
-        connection.execute(
-            put.on_conflict_do_update(
-                index_elements=[self._histories.c[USER_ID]],
-                set_={name: put.excluded[name] for name in names},
-            ),
-            [
-                {
-                    USER_ID: user_id,
-                    PARTITION: person.partition,
-                    "last_offset": person.last_offset,
-                    TOUCHES: self._packer.pack_touches(person.touches),
-                }
-                for user_id, person in people.items()
-            ],
-        )
+    def _put_histories(self, connection: Any, people: Mapping[str, Remembered]) -> None:
+        pack = self._packer.pack_touches
+        rows = [
+            (user_id, partition, last, pack(touches))
+            for user_id, (partition, last, touches) in people.items()
+        ]
+        self._people.put(connection, rows)
 
-    def _recount(
-        self, connection: Connection, position: Position, tallies: Iterable[Tally]
-    ) -> None:
+    def _recount(self, connection: Any, position: Position, tallies: Iterable[Tally]) -> None:
         """The counters become the tallies and what was applied from beyond the position."""
         active = self._active_since(connection, position)
         beyond = counted_beyond(active, position, self._weights)
-        connection.execute(delete(self._counters))
+        self._counts.clear(connection)
         self._count(connection, told(tallies, self._weights) + beyond)
 
-    def _active_since(self, connection: Connection, position: Position) -> Iterator[Remembered]:
+    def _active_since(self, connection: Any, position: Position) -> Iterator[Remembered]:
         """The people of whom something from beyond the position was applied."""
-        kept = self._histories.c
         first = min(position.values(), default=0)
-        columns = select(kept[USER_ID], kept[PARTITION], kept.last_offset, kept[TOUCHES])
-        for user_id, partition, last, touches in connection.execute(
-            columns.where(kept.last_offset >= first)
-        ):
+        for user_id, partition, last, touches in self._people.since(connection, first):
             yield Remembered(partition, last, self._packer.unpack_touches(user_id, touches))
 
-    def _count(self, connection: Connection, cells: Counter[Cell]) -> None:
+    def _count(self, connection: Any, cells: Counter[Cell]) -> None:
         """Add to the counters, and forget those that are older than the window."""
-        counters = self._counters.c
         if not cells:
             return
-        put = self._database.insert(self._counters)
-        connection.execute(
-            put.on_conflict_do_update(
-                index_elements=[counters.hour, counters[ITEM_ID], counters[TYPE]],
-                set_={"times": counters.times + put.excluded["times"]},
-            ),
-            [
-                {"hour": cell.hour, ITEM_ID: cell.item_id, TYPE: cell.type, "times": times}
-                for cell, times in cells.items()
-            ],
-        )
-        newest = connection.execute(select(func.max(counters.hour))).scalar_one()
+        self._counts.add(connection, [(*cell, times) for cell, times in cells.items()])
+        first, newest = self._counts.hours(connection)
         oldest = oldest_kept(newest, datetime.now(UTC), self._window_days)
-        connection.execute(delete(self._counters).where(counters.hour < oldest))
+        if first < oldest:
+            self._counts.forget(connection, oldest)
 
 
 def _read_position(packed: str | None) -> dict[str, int]:

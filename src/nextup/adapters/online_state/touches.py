@@ -141,18 +141,22 @@ def hours_between(since: datetime, until: datetime) -> tuple[int, int]:
 
 
 def weighed(
-    cells: Iterable[tuple[Cell, int]], weights: Mapping[str, float]
+    cells: Iterable[tuple[tuple[int, str, str], int]], weights: Mapping[str, float]
 ) -> dict[str, list[tuple[datetime, float]]]:
     """Per item the hours in order, each with its weight.
 
     Counts are stored and weighed when read, so that sums are exact whatever the batches were, and
     a changed weight counts for the past too.
     """
-    items: defaultdict[str, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
-    for cell, times in sorted(cells):
-        items[cell.item_id][cell.hour] += times * weights.get(cell.type, 0.0)
+    items: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    for (hour, item_id, kind), times in sorted(cells):
+        hours = items[item_id]
+        hours[hour] = hours.get(hour, 0.0) + times * weights.get(kind, 0.0)
+    began = {
+        hour: hour_began(hour) for hour in {hour for hours in items.values() for hour in hours}
+    }
     return {
-        item_id: [(hour_began(hour), weight) for hour, weight in hours.items() if weight > 0]
+        item_id: [(began[hour], weight) for hour, weight in hours.items() if weight > 0]
         for item_id, hours in items.items()
     }
 

@@ -3,17 +3,22 @@ a request is whole, and in the time that they take for it or for reading an answ
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
+    from starlette.types import Scope, Send
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
     from nextup.settings import Server
 
 MOST_HEAD_BYTES = 64 << 10  # of a request's first line and headers
+AT_ONCE = "nextup.at_once"  # in the scope of a request: what sends an answer in one piece
 PROBLEM = (
     '{{"type":"urn:nextup:problem:{slug}","title":"{title}","status":{status},"detail":"{detail}",'
     '"cure":"{cure}","request_id":""}}'
@@ -80,7 +85,11 @@ class BoundedConnection(HttpToolsProtocol):
         self.in_head = False
         self.head_bytes = 0
         self.deadline = self.loop.time() + self.limits.body_seconds
+        asked = self.scope
         super().on_headers_complete()
+        if self.cycle is not None and self.cycle.scope is asked:  # else it became something else
+            scope = cast("dict[str, Any]", asked)
+            scope[AT_ONCE] = partial(_answered, self.cycle)
 
     def on_message_complete(self) -> None:
         """The request is whole: what follows is our own time."""
@@ -149,3 +158,34 @@ def end_overdue(connections: Iterable[Any], now: float) -> int:
     for each in overdue:
         each.end()
     return len(overdue)
+
+
+async def answer(
+    scope: Scope, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    """A whole answer, in one piece where the server can: head and body by themselves are two calls
+    of the system, which cost more than all else that is done for a small one."""
+    at_once = scope.get(AT_ONCE)
+    if at_once is not None and at_once(status, headers, body):
+        return
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _answered(
+    cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+) -> bool:
+    """Whether it was sent: where the connection ends or is slow to read, uvicorn knows what to do.
+    What is told to `cycle` is what it notes itself when it sends a body."""
+    ending = any(name == b"connection" for name, _ in cycle.default_headers)
+    if ending or not cycle.keep_alive or cycle.disconnected or cycle.flow.write_paused:
+        return False
+    lines = [STATUS_LINE[status]]
+    for name, value in (*cycle.default_headers, *headers):
+        lines += (name, b": ", value, b"\r\n")
+    lines += (b"\r\n", body)
+    cycle.transport.write(b"".join(lines))
+    cycle.response_started = cycle.response_complete = True
+    cycle.message_event.set()
+    cycle.on_response()
+    return True

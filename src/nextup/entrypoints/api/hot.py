@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nextup.domain.clients import Scope as Need
 from nextup.domain.errors import NextupError
 from nextup.entrypoints.api.access import CALLER, NEEDED, REFUSED
+from nextup.entrypoints.api.connections import answer
 from nextup.entrypoints.api.edge import HEADER, request_id_of
 from nextup.entrypoints.api.metrics import observe_many
 from nextup.services.recommending.answers import Answer
@@ -103,8 +104,8 @@ class Hot:
             case Answer():
                 await _give(found, scope, send)
                 self._tally.add(found.level, perf_counter() - started)
-            case Ageing(answer, asked):
-                await _give(answer, scope, send)
+            case Ageing(kept, asked):
+                await _give(kept, scope, send)
                 async with self._renewing:
                     await app(scope, receive, Keeping(asked, _nowhere).send)
             case Asked():
@@ -113,10 +114,8 @@ class Hot:
                 await app(scope, receive, send)
 
 
-async def _give(answer: Answer, scope: Scope, send: Send) -> None:
-    headers = [*answer.headers, (HEADER, request_id_of(scope))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+async def _give(kept: Answer, scope: Scope, send: Send) -> None:
+    await answer(scope, send, 200, [*kept.headers, (HEADER, request_id_of(scope))], kept.body)
 
 
 async def _nowhere(_: Message) -> None:

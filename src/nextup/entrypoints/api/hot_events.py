@@ -12,11 +12,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import msgspec
-from anyio.to_thread import run_sync
 
 from nextup.domain.clients import Scope as Need
 from nextup.domain.errors import NextupError
 from nextup.entrypoints.api.access import CALLER, NEEDED, REFUSED
+from nextup.entrypoints.api.connections import answer
 from nextup.entrypoints.api.edge import HEADER, request_id_of
 from nextup.services.intake import Fate
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 PATH = "/v1/events"
 OUTCOME = "nextup.outcome"  # in the scope of a request whose event was judged before the route
-AT_ONCE = 2  # groups on their way: one may wait for the disk while the other begins to count
 MOST = 500  # events in a group
 LONGEST = 65_536  # bytes of an event that is taken in here
 SMALL = 1_024  # bytes; no answer of ours is as large, so none would be compressed
@@ -83,8 +82,7 @@ class HotEvents:
             body = b'{"event_id":%b,"duplicate":%b' % (event_id, duplicate)
             length = (b"content-length", b"%d" % len(body))
             headers = [length, *headers, (HEADER, request_id_of(scope))]
-            await send({"type": "http.response.start", "status": 202, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await answer(scope, send, 202, headers, body)
         finally:
             self._overload.leave()
         self._tally.add("", perf_counter() - started)
@@ -134,42 +132,43 @@ class HotEvents:
 
 
 class _Groups:
-    """Events on their way to one intake."""
+    """Events on their way to one intake: a group at a time, while the next one gathers. Two at once
+    would take turns at the interpreter, and both end later."""
 
     def __init__(self, intake: Intake, forget: Callable[[], object]) -> None:
         self._intake = intake
         self._forget = forget
         self._waiting: list[tuple[bytes, asyncio.Future[Outcome | Exception]]] = []
-        self._carriers: set[asyncio.Task[None]] = set()
+        self._carrier: asyncio.Task[None] | None = None
 
     async def take(self, record: bytes) -> Outcome | Exception:
         """What became of the record, or why it could not be taken in."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[Outcome | Exception] = loop.create_future()
         self._waiting.append((record, told))
-        if len(self._carriers) < AT_ONCE:
+        if self._carrier is None:
             self._start()
         return await told
 
     def _start(self) -> None:
-        carrier = asyncio.get_running_loop().create_task(self._carry())
-        self._carriers.add(carrier)
-        carrier.add_done_callback(self._done)
+        self._carrier = asyncio.get_running_loop().create_task(self._carry())
+        self._carrier.add_done_callback(self._done)
 
     def _done(self, carrier: asyncio.Task[None]) -> None:
-        self._carriers.discard(carrier)
-        if self._waiting and not self._carriers:  # it came after the last look
+        self._carrier = None
+        if self._waiting:  # it came after the last look
             self._start()
-        elif not self._carriers:
+        else:
             self._forget()
 
     async def _carry(self) -> None:
         while self._waiting:
+            await asyncio.sleep(0)  # what is being parsed comes along
             group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
             records = [record for record, _ in group]
             outcomes: list[Outcome | Exception]
             try:
-                outcomes = await run_sync(self._intake.take_each, records)
+                outcomes = await asyncio.to_thread(self._intake.take_each, records)
             except Exception as error:
                 outcomes = [error] * len(group)
             for (_, told), outcome in zip(group, outcomes, strict=True):

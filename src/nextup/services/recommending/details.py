@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SECONDS = 5.0  # that a change by another program may stay unseen; our own are seen at once
 MOST_ITEMS = 50_000
+MOST_KNOWN = 200_000  # ids alone are small
 
 
 class ReadsItems(Protocol):
@@ -64,21 +65,38 @@ class Details:
 
 
 class KnownItems:
-    """A catalogue as contracts ask it: what is remembered to exist is not asked for again."""
+    """A catalogue as contracts ask it: what was found a moment ago is not asked for again. Safe to
+    share between threads."""
 
-    def __init__(self, catalog: Catalog, details: Details, changes: Changes) -> None:
+    def __init__(self, catalog: Catalog, changes: Changes, *, seconds: float = SECONDS) -> None:
         self._catalog = catalog
-        self._details = details
         self._changes = changes
+        self._seconds = seconds
+        self._known: tuple[int, float, set[str]] = (-1, 0.0, set())  # as of, good until, ids
 
     def unknown_items(self, item_ids: Collection[str]) -> set[str]:
         """Those of the ids that do not exist; asked for, where they are not remembered."""
-        known = self._details.items(item_ids)
-        rest = [item_id for item_id in item_ids if item_id not in known]
-        return self._catalog.unknown_items(rest) if rest else set()
+        known = self._current()
+        rest = {item_id for item_id in item_ids if item_id not in known}
+        if not rest:
+            return rest
+        unknown = self._catalog.unknown_items(rest)
+        if len(known) < MOST_KNOWN:
+            known |= rest - unknown
+        return unknown
 
     def put_items(self, items: Iterable[Item]) -> int:
         """Insert or replace."""
         put = self._catalog.put_items(items)
         self._changes.count_catalogue()
         return put
+
+    def _current(self) -> set[str]:
+        """What is remembered; a new, empty memory once the old one is out of date. Whoever still
+        fills the old one fills it for nobody."""
+        as_of = self._changes.catalogue()
+        of, good_until, known = self._known
+        if as_of != of or monotonic() >= good_until:
+            known = set()
+            self._known = (as_of, monotonic() + self._seconds, known)
+        return known
