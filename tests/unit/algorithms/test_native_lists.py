@@ -50,6 +50,30 @@ def test_an_opinion_is_added_like_its_twins(n_items, share, weight, seed):
 @needs_compiled
 @settings(max_examples=60, deadline=None)
 @given(
+    n_items=st.integers(0, 300), limit=st.integers(1, 40), distinct=st.integers(1, 50), seed=SEED
+)
+def test_the_best_allowed_are_those_of_the_twin(n_items, limit, distinct, seed):
+    """Ties go to the lower index; what is not allowed or not finite is no candidate."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-distinct, distinct, n_items).astype(np.float32)
+    scores[rng.random(n_items) < 0.1] = np.inf
+    scores[rng.random(n_items) < 0.1] = np.nan
+    allowed = rng.random(n_items) < 0.7
+    found = [(np.empty(limit, np.int32), np.empty(limit, np.float32)) for _ in range(2)]
+    for kernels, out in zip((compiled, twins), found, strict=True):
+        kernels.best_allowed(scores, allowed, *out)
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    items = found[0][0][found[0][0] >= 0]
+    assert allowed[items].all()
+    finite = np.where(np.isfinite(scores), scores, 0)
+    most = max(finite[allowed].max(initial=0), 0)
+    assert compiled.most_allowed(finite, allowed) == twins.most_allowed(finite, allowed) == most
+
+
+@needs_compiled
+@settings(max_examples=60, deadline=None)
+@given(
     candidates=st.integers(1, 60),
     columns=st.integers(1, 8),
     places=st.integers(1, 60),

@@ -8,8 +8,7 @@ import numpy as np
 
 from nextup.algorithms.components import Ranking
 from nextup.algorithms.inputs import check_limit
-from nextup.algorithms.lists.topk import best, best_of_rows
-from nextup.domain.errors import InvalidInput
+from nextup.algorithms.lists.topk import best, best_of_allowed, best_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +36,9 @@ def best_items(
     scores: NDArray[np.float32], limit: int, *, allowed: NDArray[np.bool_] | None = None
 ) -> Neighbours:
     """The best `limit` of one row of scores, fewer if fewer are allowed."""
-    if allowed is not None:
-        if allowed.shape != scores.shape:
-            raise InvalidInput(f"The mask has {len(allowed)} items, the scores {len(scores)}.")
-        scores = np.where(allowed, scores, np.float32(-np.inf))
-    return best(scores, limit)
+    if allowed is None:
+        return best(scores, limit)
+    return best_of_allowed(scores, allowed, limit)
 
 
 def rank_in_blocks(

@@ -36,6 +36,22 @@ def best(scores: NDArray[np.float32], limit: int, *, excluded: ArrayLike = ()) -
     return Neighbours(ranking.items[0][found], ranking.scores[0][found])
 
 
+def best_of_allowed(
+    scores: NDArray[np.float32], allowed: NDArray[np.bool_], limit: int
+) -> Neighbours:
+    """Likewise of those that are allowed."""
+    check_limit(limit)
+    if allowed.shape != scores.shape:
+        raise InvalidInput(f"The mask has {len(allowed)} items, the scores {len(scores)}.")
+    items = np.full(min(limit, len(scores)), -1, np.int32)
+    worth = np.full(len(items), -np.inf, np.float32)
+    if len(items):
+        scores = np.ascontiguousarray(scores, np.float32)
+        native.kernels.best_allowed(scores, np.ascontiguousarray(allowed), items, worth)
+    found = items >= 0
+    return Neighbours(items[found], worth[found])
+
+
 def best_of_rows(
     scores: NDArray[np.float32],  # (people, n_items)
     limit: int,

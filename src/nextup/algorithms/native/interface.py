@@ -232,6 +232,26 @@ class Kernels(Protocol):
         """
         ...
 
+    def most_allowed(
+        self,
+        scores: Floats,  # (n,)
+        allowed: Mask,  # (n,)
+        /,
+    ) -> float:
+        """The greatest allowed score; 0 where none is above 0."""
+        ...
+
+    def best_allowed(
+        self,
+        scores: Floats,  # (n,)
+        allowed: Mask,  # (n,)
+        best_items: Indices,  # (limit,) out
+        best_scores: Floats,  # (limit,) out
+        /,
+    ) -> None:
+        """The largest scores that are allowed and finite, -1 behind them."""
+        ...
+
     def add_opinion(
         self,
         scores: Floats,  # (n,)

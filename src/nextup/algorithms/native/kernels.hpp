@@ -127,10 +127,15 @@ struct Kernels {
     void (*score)(const float* vectors, std::int64_t rows, int width, const float* query,
                   float* scores, int threads);
     void (*trace)(const TraceTask&, float* parts);
+    // The greatest allowed score; 0 where none is above 0.
+    float (*most_allowed)(const float* scores, const bool* allowed, std::int64_t n);
     // Adds to each total the item's score, scaled so that the best allowed one counts `weight`;
     // negative ones add nothing. Gives the scale, 0 where no allowed score is above 0.
     double (*add_opinion)(const float* scores, const bool* allowed, std::int64_t n, double weight,
                           float* total);
+    // The best `limit` allowed and finite scores.
+    void (*best_allowed)(const float* scores, const bool* allowed, std::int64_t n, int limit,
+                         std::int32_t* items, float* best);
 };
 
 const Kernels& best_kernels();

@@ -30,7 +30,7 @@ namespace native::avx2 {
 
 const Kernels& kernels() {
     static const Kernels table{"avx2", solve_rows, rank, gram, diagonalise, rotate, score, trace,
-                               add_opinion};
+                               most_allowed, add_opinion, best_allowed};
     return table;
 }
 

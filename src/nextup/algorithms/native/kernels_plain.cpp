@@ -20,7 +20,7 @@ namespace native::plain {
 
 const Kernels& kernels() {
     static const Kernels table{"plain", solve_rows, rank, gram, diagonalise, rotate, score, trace,
-                               add_opinion};
+                               most_allowed, add_opinion, best_allowed};
     return table;
 }
 

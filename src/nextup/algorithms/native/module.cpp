@@ -71,6 +71,14 @@ struct Released {  // the GIL
     ~Released() { PyEval_RestoreThread(state); }
 };
 
+struct ReleasedIf {  // what is over in microseconds is not worth handing the GIL over and waiting
+    PyThreadState* state;
+    explicit ReleasedIf(bool many) : state(many ? PyEval_SaveThread() : nullptr) {}
+    ~ReleasedIf() {
+        if (state) PyEval_RestoreThread(state);
+    }
+};
+
 long long whole(PyObject* object) {
     const long long value = PyLong_AsLongLong(object);
     if (value == -1 && PyErr_Occurred()) throw PythonError();
@@ -382,20 +390,53 @@ PyObject* blend_rankings(Arguments a) {
     return nullptr;
 }
 
+struct AllowedScores {  // what the next three take first
+    const Array<float> scores;
+    const Array<bool> allowed;
+    const bool many;  // so many that others should not wait for the GIL
+
+    explicit AllowedScores(Arguments a)
+        : scores(a[0], "scores"), allowed(a[1], "allowed"), many(scores.size() > 1 << 18) {
+        require(allowed.size() == scores.size() && scores.size() < std::int64_t(1) << 31,
+                "the arrays differ in length");
+    }
+};
+
+PyObject* find_most_allowed(Arguments a) {
+    const AllowedScores given(a);
+    float most = 0.0f;
+    {
+        const ReleasedIf gil(given.many);
+        most = best_kernels().most_allowed(given.scores.data(), given.allowed.data(),
+                                           given.scores.size());
+    }
+    return PyFloat_FromDouble(most);
+}
+
 PyObject* add_one_opinion(Arguments a) {
-    const Array<float> scores(a[0], "scores");
-    const Array<bool> allowed(a[1], "allowed");
+    const AllowedScores given(a);
     const double weight = precise(a[2]);
     const Output<float> total(a[3], "total");
-    require(allowed.size() == scores.size() && total.size() == scores.size(),
-            "the arrays differ in length");
+    require(total.size() == given.scores.size(), "the arrays differ in length");
     double scale = 0.0;
     {
-        const Released gil;
-        scale = best_kernels().add_opinion(scores.data(), allowed.data(), scores.size(), weight,
-                                           total.data());
+        const ReleasedIf gil(given.many);
+        scale = best_kernels().add_opinion(given.scores.data(), given.allowed.data(),
+                                           given.scores.size(), weight, total.data());
     }
     return PyFloat_FromDouble(scale);
+}
+
+PyObject* find_best_allowed(Arguments a) {
+    const AllowedScores given(a);
+    const Output<std::int32_t> items(a[2], "items");
+    const Output<float> best(a[3], "best");
+    require(best.size() == items.size() && items.size() > 0 && items.size() < 1 << 30,
+            "the arrays' shapes do not fit together");
+    const ReleasedIf gil(given.many);
+    best_kernels().best_allowed(given.scores.data(), given.allowed.data(), given.scores.size(),
+                                int(items.size()), items.data(), best.data());
+    return nullptr;
 }
 
 // The GIL is kept by the next ones, as for `solve_row`.
@@ -521,7 +562,9 @@ PyMethodDef methods[] = {
     method<find_neighbours, 9>("neighbours"),
     method<rank_by_neighbours, 9>("rank_neighbours"),
     method<blend_rankings, 10>("blend"),
+    method<find_most_allowed, 2>("most_allowed"),
     method<add_one_opinion, 4>("add_opinion"),
+    method<find_best_allowed, 4>("best_allowed"),
     method<spread_list, 8>("spread"),
     method<find_main_reasons, 3>("main_reasons"),
     method<add_neighbour_lists, 5>("add_neighbours"),

@@ -13,7 +13,9 @@ from scipy.sparse import csr_matrix
 from nextup.algorithms.native.twins_lists import (
     add_neighbours,
     add_opinion,
+    best_allowed,
     main_reasons,
+    most_allowed,
     neighbour_parts,
     spread,
 )
@@ -37,11 +39,13 @@ if TYPE_CHECKING:
 __all__ = [
     "add_neighbours",
     "add_opinion",
+    "best_allowed",
     "blend",
     "diagonalise",
     "gram",
     "instruction_set",
     "main_reasons",
+    "most_allowed",
     "neighbour_parts",
     "neighbours",
     "rank",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from nextup.algorithms.native.twins_sparse import check_indices
+from nextup.algorithms.native.twins_sparse import check_indices, select_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,9 +15,23 @@ if TYPE_CHECKING:
     from nextup.algorithms.native.interface import Floats, Indices, Offsets
 
 
+def most_allowed(scores: Floats, allowed: NDArray[np.bool_]) -> float:
+    """In one sweep."""
+    return float(np.max(scores, where=allowed, initial=0.0))
+
+
+def best_allowed(
+    scores: Floats, allowed: NDArray[np.bool_], best_items: Indices, best_scores: Floats
+) -> None:
+    """As the one row of a matrix, in which the others are infinite."""
+    row = np.where(allowed, scores, np.float32(-np.inf))[None]
+    nobody = np.zeros(2, np.int64), np.zeros(0, np.int32)
+    select_rows(row, *nobody, best_items[None], best_scores[None], 1)
+
+
 def add_opinion(scores: Floats, allowed: NDArray[np.bool_], weight: float, total: Floats) -> float:
     """Scaled to the best allowed score."""
-    best = float(np.max(scores, where=allowed, initial=0.0))
+    best = most_allowed(scores, allowed)
     scale = weight / best if best > 0 else 0.0
     if scale > 0:
         total += np.maximum(scores, 0.0) * np.float32(scale)

@@ -30,7 +30,8 @@ from nextup.entrypoints.api.delivery import Delivery
 from nextup.entrypoints.api.edge import Edge
 from nextup.entrypoints.api.events import event_router
 from nextup.entrypoints.api.examples import with_examples
-from nextup.entrypoints.api.hot import Hot, Tally
+from nextup.entrypoints.api.hot import ROUTE as LISTS
+from nextup.entrypoints.api.hot import Hot
 from nextup.entrypoints.api.hot_events import PATH as EVENTS
 from nextup.entrypoints.api.hot_events import HotEvents
 from nextup.entrypoints.api.metrics import Metrics
@@ -40,6 +41,8 @@ from nextup.entrypoints.api.problems import install_problems, with_problem_types
 from nextup.entrypoints.api.pulse import Pulse
 from nextup.entrypoints.api.recipe_routes import include_recipe
 from nextup.entrypoints.api.requests import Requests
+from nextup.entrypoints.api.short_way import ShortWay
+from nextup.entrypoints.api.tally import Tally
 from nextup.entrypoints.api.tracing import Tracing
 from nextup.entrypoints.api.turn import Turn
 from nextup.entrypoints.api.vital_signs import VitalSigns
@@ -191,13 +194,16 @@ def create_app(
     )
     if not settings.logs.requests and tracing is None:  # which must see every request
         turn = Turn(guard)
-        app.hot = Hot(turn, tenants, metrics)
+        lists = Tally(metrics, LISTS, "GET", 200)
+        compress_bytes = settings.server.compress_bytes
+        short_way = ShortWay(overload, app.state.ranking, lists, compress_bytes=compress_bytes)
+        app.hot = Hot(turn, tenants, lists, short_way)
         app.hot_events = HotEvents(
             turn,
             tenants,
             Tally(metrics, EVENTS, "POST", 202),
             overload,
-            compress_bytes=settings.server.compress_bytes,
+            compress_bytes=compress_bytes,
             max_body_bytes=settings.server.max_body_bytes,
         )
     return app

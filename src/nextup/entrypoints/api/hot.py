@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
-from collections import Counter
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from nextup.domain.clients import Scope as Need
@@ -19,16 +18,16 @@ from nextup.domain.errors import NextupError
 from nextup.entrypoints.api.access import CALLER, NEEDED, REFUSED
 from nextup.entrypoints.api.connections import answer
 from nextup.entrypoints.api.edge import HEADER, request_id_of
-from nextup.entrypoints.api.metrics import observe_many
 from nextup.services.recommending.answers import Answer
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from nextup.entrypoints.api.metrics import Metrics
+    from nextup.entrypoints.api.short_way import ShortWay
+    from nextup.entrypoints.api.tally import Tally
     from nextup.entrypoints.api.turn import Turn
     from nextup.services.access.tenants import Tenants
-    from nextup.services.recommending.answers import Answers
+    from nextup.services.serving import Serving
 
     Headers = list[tuple[bytes, bytes]]
 
@@ -36,8 +35,7 @@ ROUTE = "/v1/users/{user_id}/recommendations"
 BEFORE, AFTER = ROUTE.split("{user_id}")
 OWN_ANSWER = {b"if-none-match", b"if-modified-since", b"range", b"content-length", b"expect"}
 MATTERS = {b"accept-encoding", b"origin", b"accept"}  # to what is answered
-TALLIED = 256  # answers that are counted together
-TALLY_SECONDS = 0.25  # for which they wait at most, while others come
+RESTS = 2  # after a renewal, of its time: those who are answered meanwhile wait less
 LEVEL = re.compile(rb'"level":"([a-z]+)"')
 WHOLE = b'"missing":[]'  # nothing had to be done without
 TOKEN = b'"token":"'
@@ -45,11 +43,11 @@ GZIPPED = (b"content-encoding", b"gzip")
 
 
 class Asked(NamedTuple):
-    """A request that may be answered again: for whom its answer is to be kept, and under what."""
+    """A request that may be answered again: by whom, for whom, and under what that is kept."""
 
-    answers: Answers
+    serving: Serving
+    user_id: str
     key: tuple[str, bytes, bytes]
-    stored_id: str
 
 
 class Ageing(NamedTuple):
@@ -62,10 +60,11 @@ class Ageing(NamedTuple):
 class Hot:
     """For one event loop."""
 
-    def __init__(self, turn: Turn, tenants: Tenants, metrics: Metrics) -> None:
+    def __init__(self, turn: Turn, tenants: Tenants, tally: Tally, short_way: ShortWay) -> None:
         self._turn = turn
         self._tenants = tenants
-        self._tally = Tally(metrics, ROUTE, "GET", 200)
+        self._tally = tally
+        self._short_way = short_way
         self._renewing = asyncio.Lock()  # one at a time: nobody waits for them
 
     def find(self, scope: Scope) -> Answer | Ageing | Asked | None:
@@ -92,7 +91,7 @@ class Hot:
         found = answers.find(key)
         if found is not None and not answers.renewal_is_due(key, found):
             return found
-        asked = Asked(answers, key, serving.stored_id(user_id))
+        asked = Asked(serving, user_id, key)
         return asked if found is None else Ageing(found, asked)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
@@ -107,11 +106,20 @@ class Hot:
             case Ageing(kept, asked):
                 await _give(kept, scope, send)
                 async with self._renewing:
-                    await app(scope, receive, Keeping(asked, _nowhere).send)
+                    began = perf_counter()
+                    await self._make(asked, scope, receive, _nowhere, app)
+                    await asyncio.sleep(RESTS * (perf_counter() - began))
             case Asked():
-                await app(scope, receive, Keeping(found, send).send)
+                await self._make(found, scope, receive, send, app)
             case None:
                 await app(scope, receive, send)
+
+    async def _make(
+        self, asked: Asked, scope: Scope, receive: Receive, send: Send, app: ASGIApp
+    ) -> None:
+        keeping = Keeping(asked, send).send
+        if not await self._short_way.answer(asked.serving, asked.user_id, scope, receive, keeping):
+            await app(scope, receive, keeping)
 
 
 async def _give(kept: Answer, scope: Scope, send: Send) -> None:
@@ -133,42 +141,13 @@ def _varying(headers: Headers) -> bytes | None:
     return varying
 
 
-class Tally:
-    """Counts as the route would, many at a time: a counter of Prometheus costs a microsecond."""
-
-    def __init__(self, metrics: Metrics, route: str, method: str, status: int) -> None:
-        self._metrics = metrics
-        self._answered = metrics.requests.labels(route, method, str(status))
-        self._latency = metrics.latency.labels(route, method)
-        self._waiting: list[tuple[str, float]] = []
-        self._due_at = 0.0  # monotonic seconds
-        metrics.before_reading.append(self.settle)
-
-    def add(self, level: str, seconds: float) -> None:
-        """One answer; the level is that of a list, or empty."""
-        waiting = self._waiting
-        waiting.append((level, seconds))
-        if len(waiting) >= TALLIED or monotonic() > self._due_at:
-            self.settle()
-
-    def settle(self) -> None:
-        """Tell Prometheus; any thread may."""
-        waiting, self._waiting = self._waiting, []
-        self._due_at = monotonic() + TALLY_SECONDS
-        if not waiting:
-            return
-        for level, times in Counter(level for level, _ in waiting if level).items():
-            self._metrics.served.labels(level).inc(times)
-        self._answered.inc(len(waiting))
-        observe_many(self._latency, [seconds for _, seconds in waiting])
-
-
 class Keeping:
     """Passes an answer on, and keeps it if it may be given again."""
 
     def __init__(self, asked: Asked, send: Send) -> None:
         self._asked = asked
-        self._moment = asked.answers.moment(asked.stored_id)
+        self._answers = asked.serving.answers
+        self._moment = self._answers.moment(asked.serving.stored_id(asked.user_id))
         self._send = send
         self._headers: Headers | None = None
 
@@ -187,6 +166,5 @@ class Keeping:
         level = LEVEL.search(plain)
         if level is None or WHOLE not in plain or TOKEN not in plain:
             return  # made without some part: it is to be made anew
-        answers, key, _ = self._asked
         kept = [header for header in headers if header[0] != HEADER]
-        answers.keep(key, Answer(body, kept, level[1].decode(), self._moment))
+        self._answers.keep(self._asked.key, Answer(body, kept, level[1].decode(), self._moment))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
-    from nextup.entrypoints.api.hot import Tally
     from nextup.entrypoints.api.overload import Overload
+    from nextup.entrypoints.api.tally import Tally
     from nextup.entrypoints.api.turn import Turn
     from nextup.services.access.tenants import Tenants
     from nextup.services.intake import Intake, Outcome

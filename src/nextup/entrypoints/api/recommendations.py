@@ -25,8 +25,9 @@ from nextup.entrypoints.api.bodies import (
 from nextup.entrypoints.api.encoding import encoded, shown
 from nextup.entrypoints.api.keeping import response_of
 from nextup.entrypoints.api.problems import problems
-from nextup.services.recommending.kept_answers import Made
+from nextup.services.recommending.kept_answers import Given, Made
 from nextup.services.recommending.request import Page, Request
+from nextup.services.serving import Serving
 
 router = APIRouter(prefix="/v1", tags=["recommendations"])
 
@@ -62,17 +63,16 @@ async def get_recommendations(
 ) -> Response:
     """The first page ranks a whole list and keeps it; `next` continues that very list, without
     repeats and gaps, whatever happens meanwhile. `level` says who answered."""
-    path = f"/v1/users/{quote(user_id, safe='')}/recommendations"
-    wanted = services.settings.recommend.attributes
-
-    def continue_list(page: str) -> Response:
-        found = services.recommender.next_page(page, limit=limit, user_id=user_id)
-        metrics.served.labels(found.served.level.value).inc()
-        return Response(encoded(found, path, limit, wanted), media_type="application/json")
-
     ranking = request.app.state.ranking
     if page is not None:
-        return await run_sync(continue_list, page, limiter=ranking)
+        found = await run_sync(
+            lambda: services.recommender.next_page(page, limit=limit, user_id=user_id),
+            limiter=ranking,
+        )
+        metrics.served.labels(found.served.level.value).inc()
+        wanted = services.settings.recommend.attributes
+        body = encoded(found, _path_of(user_id), limit, wanted)
+        return Response(body, media_type="application/json")
     wish = Request(
         user_id,
         limit,
@@ -84,16 +84,26 @@ async def get_recommendations(
         explain,
         filter=filter,
     )
+    given = await run_sync(give, services, wish, request.url.query, limiter=ranking)
+    metrics.served.labels(given.level).inc()
+    return response_of(given)
+
+
+def give(services: Serving, wish: Request, query: str) -> Given:
+    """The first page for a person, as it may be kept for all servers; `query` asked for it."""
+    path = _path_of(wish.user_id)
 
     def make() -> Made:
         made = services.recommender.recommend(wish)
         whole = bool(made.served.token) and not made.missing
-        return Made(encoded(made, path, limit, wanted), made.served.level.value, whole)
+        body = encoded(made, path, wish.limit, services.settings.recommend.attributes)
+        return Made(body, made.served.level.value, whole)
 
-    question = f"GET {path}?{request.url.query}"
-    given = await run_sync(services.kept.give, user_id, question, make, limiter=ranking)
-    metrics.served.labels(given.level).inc()
-    return response_of(given)
+    return services.kept.give(wish.user_id, f"GET {path}?{query}", make)
+
+
+def _path_of(user_id: str) -> str:
+    return f"/v1/users/{quote(user_id, safe='')}/recommendations"
 
 
 @router.post(

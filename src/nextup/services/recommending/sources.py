@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nextup.algorithms import native
 from nextup.services.serving_model import POPULARITY
 
 if TYPE_CHECKING:
@@ -67,4 +68,4 @@ def published(model: ServingModel, listed: PublishedList) -> Source:
 
 def any_candidate(sources: Sequence[Source], allowed: NDArray[np.bool_]) -> bool:
     """Whether the sources have something good to say about an item that may be shown."""
-    return any(bool(((source.scores > 0) & allowed).any()) for source in sources)
+    return any(native.kernels.most_allowed(source.scores, allowed) > 0 for source in sources)
