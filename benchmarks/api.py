@@ -54,7 +54,7 @@ def reading(world: World, folder: Path, seconds: int, rounds: int) -> list[harne
         slow = statistics.median(each.per_second for each in computed)
         pause = max(1, round(1000 * CONNECTIONS / (peak / 2)) - 1)
         script = world_of.reads(world.key, delay_ms=pause)
-        world_of.load(ours.address, script, folder, seconds=1)  # makes what has expired meanwhile
+        world_of.load(ours.address, script, folder, seconds=4)  # what has expired is made
         half = world_of.load(ours.address, script, folder, seconds=seconds)
     harness.say(
         f"reads per second: {peak:,.0f} at steady state, {slow:,.0f} computed, {plain:,.0f} bare; "
