@@ -6,7 +6,7 @@ import gc
 import threading
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from nextup.ports.event_log import NamesPeople
 from nextup.ports.topics import SupportsTopics
@@ -20,7 +20,6 @@ from nextup.services.recommending.details import Details, KnownItems
 from nextup.services.recommending.kept_answers import KeptAnswers
 from nextup.services.recommending.served_lists import ServedLists
 from nextup.services.recommending.tastes import Tastes
-from nextup.services.serving_model import Outlined
 from nextup.services.shelves import Shelves
 from nextup.services.stream import MODEL_POLL_SECONDS, ModelWatcher, OnlineUpdater, repeat
 
@@ -176,8 +175,7 @@ class Serving:
             on_applied=self._count_applied,
             on_elsewhere=self._count_elsewhere,
         )
-        items = cast("Catalog", Outlined(ports.catalog))
-        self.watcher = ModelWatcher(ports.control, ports.files, items, changes=changes)
+        self.watcher = ModelWatcher(ports.control, ports.files, ports.catalog, changes=changes)
         self.answers = self._make_answers()
         self.kept = self._make_kept()
         self._names = names_people(ports)

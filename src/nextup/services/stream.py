@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nextup.domain.errors import CorruptData, NextupError
 from nextup.services.artifacts import load_artifact
 from nextup.services.recommending.changes import Changes
-from nextup.services.serving_model import build_serving_model
+from nextup.services.serving_model import Outlined, build_serving_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,7 +155,7 @@ class ModelWatcher:
         self._read_at_change = -1  # how the catalogue was counted when it was read
         self._control = control
         self._files = files
-        self._catalog = catalog
+        self._catalog = Outlined(catalog)
         self._loading = threading.Lock()
         self._model: ServingModel | None = None
         self._items = -1  # how many the catalogue held when the model was joined with it
