@@ -76,7 +76,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             yield Shop(server.url, platform)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, nothing else can run a loop in this thread
 def browser() -> Iterator[Browser]:
     """Chromium of the distribution, without a window."""
     try:

@@ -78,6 +78,16 @@ def test_both_ways_lead_to_the_same(
     assert comparable(short) == comparable(long)
 
 
+def test_another_sites_page_takes_the_long_way(tmp_path: Path) -> None:
+    """Whether a browser may show it the list is said by the layers that the short way passes by."""
+    site = "https://shop.example"
+    with served(tmp_path, recommend=FRESH, access=OPEN, server={"cors_origins": [site]}) as world:
+        client, _ = world
+        answer = client.get("/v1/users/ada/recommendations", headers={"origin": site})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == site
+
+
 def test_only_plain_queries_take_it(
     ways: tuple[httpx.Client, httpx.Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:

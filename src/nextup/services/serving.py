@@ -320,7 +320,7 @@ class Serving:
         self._threads = []
         self.recommender.served.stop()
         self.recommender.trending.followed = False
-        gc.unfreeze()
+        gc.unfreeze()  # a host that goes on may find the garbage of this server
 
     def _moves_events(self) -> bool:
         """Whether this is the server's work, and not that of `nextup stream`."""

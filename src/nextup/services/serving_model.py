@@ -78,7 +78,7 @@ class ServingModel:
     def widen(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """A component's scores with a zero for each item that it does not know, (n_items,)."""
         if len(scores) == len(self.items):
-            return scores
+            return np.ascontiguousarray(scores, np.float32)  # as kernels want it; rarely a copy
         wide = np.zeros(len(self.items), np.float32)
         wide[: len(scores)] = scores
         return wide

@@ -43,7 +43,7 @@ def test_requests_of_one_turn_share_a_revision(policy: str) -> None:
             await asyncio.gather(request(), request(), request())
 
     if policy == "uvloop":
-        uvloop = pytest.importorskip("uvloop")
+        uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for Windows")
         uvloop.run(turns())
     else:
         asyncio.run(turns())
@@ -83,7 +83,7 @@ def test_what_is_read_later_asks_again(policy: str) -> None:
         server.close()
 
     if policy == "uvloop":
-        uvloop = pytest.importorskip("uvloop")
+        uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for Windows")
         uvloop.run(serve())
     else:
         asyncio.run(serve())

@@ -1,8 +1,8 @@
 """The hottest read, `GET /v1/users/{user_id}/recommendations`, answered before the framework.
 
-The route in `recommendations.py` makes every answer. While nothing changes for a person, this
-gives the very bytes again, with the same headers, counted in the same metrics, and only to
-callers whom the guard lets in.
+The route in `recommendations.py`, or the short way to it, makes every answer. While nothing
+changes for a person, this gives the very bytes again, with the same headers, counted in the same
+metrics, and only to callers whom the guard lets in.
 """
 
 from __future__ import annotations

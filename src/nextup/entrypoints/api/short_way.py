@@ -17,7 +17,8 @@ from nextup.entrypoints.api.delivery import Delivery
 from nextup.entrypoints.api.edge import HEADER, request_id_of
 from nextup.entrypoints.api.keeping import response_of
 from nextup.entrypoints.api.recommendations import give
-from nextup.services.contracts import INTEGERS
+from nextup.entrypoints.logs import Asked, asked
+from nextup.services.contracts import require_integers
 from nextup.services.recommending.request import Request
 
 if TYPE_CHECKING:
@@ -54,26 +55,33 @@ class ShortWay:
         started = perf_counter()
         query = scope["query_string"].decode("latin-1")
         wish = plain_wish(user_id, query)
-        if wish is None or "user_id" in INTEGERS[serving.settings.contracts.id_type]:
+        if wish is None or _is_foreign(scope) or not self._overload.enter():
             return False
-        if not self._overload.enter():
-            return False
+        request_id = request_id_of(scope)
+        reset = asked.set(Asked(request_id.decode()))
         try:
+            require_integers({"user_id": user_id}, serving.settings.contracts)
             given = await run_sync(give, serving, wish, query, limiter=self._ranking)
         except Exception:  # whatever it is: the route meets it again, and those around it tell
             return False
         finally:
+            asked.reset(reset)
             self._overload.leave()
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"].append((HEADER, request_id_of(scope)))
+                message["headers"].append((HEADER, request_id))
             await send(message)
 
         delivery = Delivery(response_of(given), compress_bytes=self._compress_bytes)
         await delivery(scope, receive, named)
         self._tally.add(given.level, perf_counter() - started)
         return True
+
+
+def _is_foreign(scope: Scope) -> bool:
+    """Whether a browser asks from another site's page: what it may see is not said here."""
+    return any(name == b"origin" for name, _ in scope["headers"])
 
 
 def plain_wish(user_id: str, query: str) -> Request | None:

@@ -172,9 +172,8 @@ class Pages:
         if not served.token:
             return served
         with self._continuing[hash(served.token) % LOCKS]:
-            try:
-                latest = self._lists.find(self._state, served.token) or served
-            except SILENT:
+            latest = self._by_now(served)
+            if latest is None:
                 return served
             if len(latest.items) > len(served.items):  # another thread was faster
                 return latest
@@ -189,14 +188,20 @@ class Pages:
         if not served.token or (end <= served.reached and not passed):
             return served
         with self._continuing[hash(served.token) % LOCKS]:
-            try:
-                latest = self._lists.find(self._state, served.token) or served
-            except SILENT:
+            latest = self._by_now(served)
+            if latest is None:
                 return served
             known = latest.passed_over
             passed = (*known, *(item_id for item_id in passed if item_id not in known))
             reached = max(end, latest.reached)
             return self._keep(replace(latest, reached=reached, passed_over=passed))
+
+    def _by_now(self, served: ServedList) -> ServedList | None:
+        """The list as it is kept by now; None while the state is down."""
+        try:
+            return self._lists.find(self._state, served.token) or served
+        except SILENT:
+            return None
 
     def _details(
         self, places: Iterable[Recommendation], missing: Missing
