@@ -10,7 +10,6 @@ into the lake. `--entries 10000000` is the size that the project promised. The s
 from __future__ import annotations
 
 import argparse
-import gc
 import resource
 import statistics
 import tempfile
@@ -35,6 +34,7 @@ from nextup.adapters.recommendation_store.packing import ListPacker
 from nextup.bootstrap import open_adapter, open_platform
 from nextup.domain.events import Event
 from nextup.domain.recommendations import PublishedList, Scored
+from nextup.entrypoints.heap import settle_heap, starting
 from nextup.services.collect import collect
 from nextup.settings import load_settings
 
@@ -139,10 +139,9 @@ def reading(
 def taking_in(url: str, options: argparse.Namespace, home: Path) -> list[harness.Row]:
     """Events into the log, and from the log into the lake."""
     now = datetime.now(UTC)
-    events = [_event(number, now) for number in range(options.events)]
-    messages = [(event.user_id.encode(), event_message(event, now)) for event in events]
-    gc.collect()
-    gc.freeze()  # these are no data of ours, and nobody's to be looked through again and again
+    with starting():  # these are there before, and nobody's to be looked through again and again
+        events = [_event(number, now) for number in range(options.events)]
+        messages = [(event.user_id.encode(), event_message(event, now)) for event in events]
     brokers = url.split("/")[2]
     times: dict[str, list[float]] = {"intake": [], "produce": [], "write": [], "consume": []}
     for number in range(options.rounds):
@@ -254,6 +253,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     harness.add_output_options(parser)
     options = parser.parse_args()
+    settle_heap()  # as `nextup serve` and `nextup stream` do
     options.servers = options.servers or list(SERVERS)
     if unknown := set(options.servers) - set(SERVERS):
         parser.error(f"no such server: {', '.join(sorted(unknown))}")

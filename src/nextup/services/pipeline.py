@@ -8,8 +8,9 @@ already is found done. One lock keeps two runs from colliding.
 from __future__ import annotations
 
 import gc
+import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     Watch = Callable[[StepRecord], None]
 
-_USUAL, *_ = gc.get_threshold()
 LOCK = "pipeline"  # one for all: two pipelines may write the same tables
 HOUR = 3600  # seconds
 MANY_OBJECTS = 100_000  # that a step may make before Python looks for cycles among them
@@ -231,7 +231,7 @@ def _run_step(
     clock = time.monotonic()
     control.save_step(run.run_id, record)
     try:
-        with _few_collections():
+        with _few_collections:
             done = step.run(context)
     except BaseException as error:
         message = str(error) if isinstance(error, NextupError) else type(error).__name__
@@ -248,16 +248,33 @@ def _run_step(
     return record
 
 
-@contextmanager
-def _few_collections() -> Iterator[None]:
+class _FewCollections:
     """A step makes millions of rows that are in no cycle. Looking for some after every few hundred,
-    as Python does, took half of the time that lists for everybody take."""
-    _, *older = gc.get_threshold()
-    gc.set_threshold(MANY_OBJECTS, *older)
-    try:
-        yield
-    finally:
-        gc.set_threshold(_USUAL, *older)
+    as Python does, took half of the time that lists for everybody take.
+
+    Several steps may be at work at once; with the last it is as it was before the first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at_work = 0
+        self._usual = gc.get_threshold()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._at_work:
+                self._usual = gc.get_threshold()
+                gc.set_threshold(MANY_OBJECTS, *self._usual[1:])
+            self._at_work += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._at_work -= 1
+            if not self._at_work:
+                gc.set_threshold(*self._usual)
+
+
+_few_collections = _FewCollections()
 
 
 def _finish(

@@ -9,41 +9,35 @@ of a partition; silver is deduplicated without bounds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from nextup.adapters.event_log.group_commit import GroupCommit
 from nextup.adapters.event_log.kafka_client import KafkaClient, parse_url
 from nextup.adapters.event_log.kafka_groups import KafkaGroupMember, KafkaIntakeMember
 from nextup.adapters.event_log.kafka_messages import (
     copied,
     event_id_of,
-    event_message,
+    event_messages,
     log_rows,
     rejected_id_of,
     rejected_message,
     rejected_rows,
 )
+from nextup.adapters.event_log.kafka_once import Copy, OnceShipment, Window
 from nextup.adapters.event_log.kafka_reading import TopicReader
 from nextup.adapters.event_log.kafka_topics import KafkaTopics
 from nextup.adapters.event_log.kafka_trial import trial
-from nextup.adapters.event_log.kafka_writing import (
-    KafkaWriter,
-    Named,
-    Outgoing,
-    Window,
-    foreign,
-    write_once,
-)
+from nextup.adapters.event_log.kafka_writing import KafkaWriter, Outgoing, Shipment, foreign
 from nextup.domain import tables as t
-from nextup.domain.errors import BackendUnavailable, NextupError
+from nextup.domain.errors import BackendUnavailable
 from nextup.domain.events import (
     Appended,
     Event,
@@ -57,18 +51,13 @@ from nextup.domain.events import (
 from nextup.ports.event_log import EventBatch, RejectedBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from confluent_kafka import Message
 
     from nextup.ports.topics import GroupMember, IntakeMember, TopicMessage, TopicStatus
     from nextup.ports.trial import Trial
     from nextup.settings_servers import KafkaLog
-
-GROUP_EVENTS: Final = 20_000  # of several appends sent together
-
-
-_appended: Callable[[Iterable[Any]], Appended] = partial(tuple.__new__, Appended)
 
 
 def _now() -> datetime:
@@ -100,14 +89,9 @@ class KafkaEventLog:
         self._closed = False
         self.topics = KafkaTopics(self.client, settings, prefix, self.admin)
         self.writer = KafkaWriter(self.client)
+        self._reading_ends = threading.Lock()
         self._known: Window | None = None
-        self._known_rejected: Window | None = None
-        self._group = GroupCommit[Sequence[Event], "list[Appended] | NextupError"](
-            self._write, weigh=len, most=GROUP_EVENTS
-        )
-        self._rejecting = GroupCommit[Sequence[Rejected], "int | NextupError"](
-            self._write_rejected, weigh=len, most=GROUP_EVENTS
-        )
+        self._known_records: Window | None = None
 
     @cached_property
     def admin(self) -> AdminClient:
@@ -115,14 +99,13 @@ class KafkaEventLog:
         return AdminClient(self.client.configuration())
 
     def append(self, events: Sequence[Event]) -> list[Appended]:
-        """As in the port; appends of several threads travel together."""
+        """As in the port."""
         if not events:
             return []
         self._refuse_closed()
-        outcome = self._group.submit(events)
-        if isinstance(outcome, NextupError):
-            raise outcome
-        return outcome
+        shipment = OnceShipment(events, self._packed, self._known_events())
+        self.writer.write(shipment)
+        return shipment.receipts
 
     def read(self, position: Position, limit: int) -> EventBatch:
         """As in the port. Raises InvalidInput for a position in another log's partitions."""
@@ -143,11 +126,12 @@ class KafkaEventLog:
 
     def reject(self, records: Sequence[Rejected]) -> int:
         """As in the port."""
+        if not records:
+            return 0
         self._refuse_closed()
-        outcome = self._rejecting.submit(records) if records else 0
-        if isinstance(outcome, NextupError):
-            raise outcome
-        return outcome
+        shipment = OnceShipment(records, self._packed_rejected, self._known_rejected())
+        self.writer.write(shipment)
+        return sum(not receipt.duplicate for receipt in shipment.receipts)
 
     def read_rejected(self, position: Position, limit: int) -> RejectedBatch:
         """Like `read`, for rejected records."""
@@ -200,10 +184,7 @@ class KafkaEventLog:
         name = f"{self.prefix}{topic}"
         self.topics.add(name)
         self.topics.partitions(name)
-        outcomes = self.writer.write([foreign(name, message) for message in messages])
-        for outcome in outcomes:
-            if isinstance(outcome, NextupError):
-                raise outcome
+        self.writer.write(Shipment([foreign(name, message) for message in messages]))
 
     def trial(self) -> Trial:
         """As in the port: on a topic of its own."""
@@ -266,31 +247,27 @@ class KafkaEventLog:
             on_unreadable=lambda message, error: None,  # nobody writes there but Nextup
         )
 
-    def _write(self, appends: list[Sequence[Event]]) -> list[list[Appended] | NextupError]:
-        known = self._known_events()
-        received_at = self._receive()
-        calls = [[self._named(event, received_at) for event in events] for events in appends]
-        outcomes = write_once(self.writer, known, calls)
-        return [
-            outcome
-            if isinstance(outcome, NextupError)
-            else [
-                _appended((event[0], *place, duplicate))
-                for event, (place, duplicate) in zip(events, outcome, strict=True)
-            ]
-            for events, outcome in zip(appends, outcomes, strict=True)
-        ]
+    def _packed(self, events: Sequence[Event]) -> tuple[Iterable[Outgoing], list[Copy]]:
+        """The messages, and the copies that the settings want."""
+        contents = event_messages(events, self._receive())
+        keys = [event.user_id.encode() for event in events]
+        messages = zip(repeat(self.topics.events), keys, contents, repeat(None))
+        return messages, self._copies(events, contents) if self.topics.copies else []
 
-    def _named(self, event: Event, received_at: datetime) -> Named:
-        """The event, and its copy where the settings want one."""
-        content = event_message(event, received_at)
-        key = event.user_id.encode()
-        message: Outgoing = (self.topics.events, key, content, None)
-        topic = self.topics.copies.get(event.type)
-        if not topic:
-            return event.event_id, (message,)
-        copy, headers = copied(event, content, self.settings.rating_format)
-        return event.event_id, (message, (topic, key, copy, headers))
+    def _copies(self, events: Sequence[Event], contents: Sequence[bytes]) -> list[Copy]:
+        copies: list[Copy] = []
+        for event, content in zip(events, contents, strict=True):
+            topic = self.topics.copies.get(event.type)
+            if topic:
+                copy, headers = copied(event, content, self.settings.rating_format)
+                copies.append((event.event_id, (topic, event.user_id.encode(), copy, headers)))
+        return copies
+
+    def _packed_rejected(
+        self, records: Sequence[Rejected]
+    ) -> tuple[Iterable[Outgoing], list[Copy]]:
+        topic = self.topics.rejected
+        return [(topic, b"", rejected_message(record), None) for record in records], []
 
     def _receive(self) -> datetime:
         """Now, and never before what was received earlier."""
@@ -299,30 +276,21 @@ class KafkaEventLog:
 
     def _known_events(self) -> Window:
         """What the end of the log holds; read once, by the first who appends."""
-        if self._known is None:
-            rows, size = self._events.tail()
-            self._last_at = max((row.received_at for row in rows), default=0)
-            places = ((row.event_id, (row.partition, row.offset)) for row in rows)
-            self._known = Window(self.settings.dedupe_events * size, places)
-        return self._known
+        with self._reading_ends:
+            if self._known is None:
+                rows, size = self._events.tail()
+                self._last_at = max((row.received_at for row in rows), default=0)
+                places = ((row.event_id, (row.partition, row.offset)) for row in rows)
+                self._known = Window(self.settings.dedupe_events * size, places)
+            return self._known
 
-    def _write_rejected(self, calls: list[Sequence[Rejected]]) -> list[int | NextupError]:
-        if self._known_rejected is None:
-            rows, size = self._rejected.tail()
-            places = ((row.rejected_id, (row.partition, row.offset)) for row in rows)
-            self._known_rejected = Window(self.settings.dedupe_events * size, places)
-        topic = self.topics.rejected
-        named: list[list[Named]] = [
-            [(one.rejected_id, ((topic, b"", rejected_message(one), None),)) for one in records]
-            for records in calls
-        ]
-        outcomes = write_once(self.writer, self._known_rejected, named)
-        return [
-            outcome
-            if isinstance(outcome, NextupError)
-            else sum(not duplicate for _, duplicate in outcome)
-            for outcome in outcomes
-        ]
+    def _known_rejected(self) -> Window:
+        with self._reading_ends:
+            if self._known_records is None:
+                rows, size = self._rejected.tail()
+                places = ((row.rejected_id, (row.partition, row.offset)) for row in rows)
+                self._known_records = Window(self.settings.dedupe_events * size, places)
+            return self._known_records
 
     def _reject_unreadable(self, message: Message, error: Exception) -> None:
         """Somebody wrote to the topic what is no event: kept, told apart by where it lies."""

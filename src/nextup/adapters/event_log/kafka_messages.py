@@ -30,6 +30,9 @@ HEADER_ID: Final = EVENT_ID  # of a copy whose format has no place for it
 HEADER_COPY: Final = "nextup-copy"  # this event is in the log: not to be taken in again
 
 
+_Context = tuple[msgspec.Raw | msgspec.UnsetType, str | None]  # as JSON, or as text
+_INFINITE: Final = float("inf")
+
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -74,6 +77,8 @@ _decode_id = msgspec.json.Decoder(_Identified).decode
 _decode_rejected_id = msgspec.json.Decoder(_IdentifiedRejected).decode
 _decode_rejected = msgspec.json.Decoder(_RejectedMessage).decode
 
+LARGEST_MESSAGE: Final = 900_000  # bytes; brokers take 1 MB with their own words around it
+
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 # tuple's own constructor, past the named tuple's Python one
@@ -82,51 +87,66 @@ _row: Callable[[Iterable[Any]], LogRow] = partial(tuple.__new__, LogRow)
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
+def require_size(content: bytes) -> bytes:
+    """Raises InvalidInput for a message that the brokers would not take."""
+    if len(content) > LARGEST_MESSAGE:
+        raise InvalidInput(
+            "An event is too large.", cure=f"Up to {LARGEST_MESSAGE:,} bytes are kept."
+        )
+    return content
+
+
 def event_message(event: Event, received_at: datetime) -> bytes:
     """Raises InvalidInput for an event that cannot be kept."""
-    if event.occurred_at.tzinfo is None:
-        raise InvalidInput(
-            "An event's time has no time zone.", cure="Send times like 2024-05-01T12:00:00Z."
-        )
-    if event.value is not None and not abs(event.value) < float("inf"):
-        raise InvalidInput("An event's value is not a finite number.")
-    _require_text(event)
-    raw, text = _context(event.context)
-    try:
-        return _encode(
-            _Message(
-                event.event_id,
-                event.type,
-                event.user_id,
-                event.item_id,
-                event.occurred_at,
-                received_at,
-                event.value,
-                event.session_id,
-                event.recommendation_id,
-                raw,
-                text,
+    (content,) = event_messages([event], received_at)
+    return content
+
+
+def event_messages(events: Iterable[Event], received_at: datetime) -> list[bytes]:
+    """Raises InvalidInput where one of the events cannot be kept."""
+    contents = []
+    for event in events:
+        name, kind, user_id, item_id, occurred_at, value, session_id, served, context = event
+        if occurred_at.tzinfo is None:
+            raise InvalidInput(
+                "An event's time has no time zone.", cure="Send times like 2024-05-01T12:00:00Z."
             )
+        if value is not None and not abs(value) < _INFINITE:
+            raise InvalidInput("An event's value is not a finite number.")
+        if not (
+            type(name) is type(kind) is type(user_id) is type(item_id) is str
+            and (session_id is None or type(session_id) is str)
+            and (served is None or type(served) is str)
+            and (context is None or type(context) is str)
+        ):
+            raise InvalidInput("An event cannot be stored: one of its texts is something else.")
+        raw, text = _NO_CONTEXT if context is None else _context(context)
+        message = _Message(
+            name,
+            kind,
+            user_id,
+            item_id,
+            occurred_at,
+            received_at,
+            value,
+            session_id,
+            served,
+            raw,
+            text,
         )
-    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError) as error:
-        raise InvalidInput(f"An event cannot be stored: {error}.") from error
+        try:
+            contents.append(_encode(message))
+        except (UnicodeEncodeError, msgspec.MsgspecError, TypeError) as error:
+            raise InvalidInput(f"An event cannot be stored: {error}.") from error
+    require_size(max(contents, key=len, default=b""))
+    return contents
 
 
-def _require_text(event: Event) -> None:
-    name, kind, user_id, item_id, _, _, session, served, context = event
-    if not (
-        type(name) is type(kind) is type(user_id) is type(item_id) is str
-        and (session is None or type(session) is str)
-        and (served is None or type(served) is str)
-        and (context is None or type(context) is str)
-    ):
-        raise InvalidInput("An event cannot be stored: one of its texts is something else.")
+_NO_CONTEXT: Final[_Context] = (msgspec.UNSET, None)
 
 
-def _context(context: str | None) -> tuple[msgspec.Raw | msgspec.UnsetType, str | None]:
+def _context(context: str) -> _Context:
     """As JSON where it is, so that whoever reads the topic need not parse twice."""
-    if context is None:
-        return msgspec.UNSET, None
     try:
         encoded = context.encode()
         msgspec.json.decode(encoded)
@@ -183,7 +203,7 @@ def rejected_id_of(content: bytes) -> str:
 def rejected_message(record: Rejected) -> bytes:
     """Raises InvalidInput for a record that is no text."""
     try:
-        return _encode(_RejectedMessage(*record))
+        return require_size(_encode(_RejectedMessage(*record)))
     except (UnicodeEncodeError, msgspec.MsgspecError, TypeError) as error:
         raise InvalidInput(f"A rejected record cannot be stored: {error}.") from error
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from nextup.domain.errors import CorruptData, NextupError
+from nextup.adapters.event_log.kafka_writing import Shipment
+from nextup.domain.errors import CorruptData
 from nextup.ports.trial import Trial
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ def trial(event_log: KafkaEventLog) -> Trial:
         brokers = len(event_log.admin.list_topics(timeout=event_log.client.timeout).brokers)
         _make(event_log, topic)
         try:
-            (outcome,) = event_log.writer.write([(topic, b"", content, None)])
-            if isinstance(outcome, NextupError):
-                raise outcome
+            event_log.writer.write(Shipment([(topic, b"", content, None)]))
             message = _read(event_log, topic)
         finally:
             for future in event_log.admin.delete_topics([topic]).values():
