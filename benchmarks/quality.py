@@ -66,13 +66,18 @@ WALKS: dict[str, dict[str, tuple[object, ...]]] = {
     "spectral": {
         "iterations": (4,),
         "factors": (256, 64),
-        "low_pass": (0.3, 0.6, 0.1),
         "people_exponent": (0.5, 0.3),
+        "sharpening": (0.0, 1.0, 2.0),
+        "low_pass": (0.3, 0.6, 0.1),
+        "item_exponent": (0.5, 0.4),
     },
     "ease": {"exact_up_to": (ANY_SIZE,), "regularization": (100.0, 300.0, 30.0)},
     "sparse_ease": {"regularization": (50.0, 15.0, 150.0), "neighbours": (50,)},
 }
-LARGER = {"implicit_als": {"factors": 512}}  # tuned small, then grown
+LARGER = {  # tuned small, then grown
+    "implicit_als": {"factors": 512},
+    "spectral": {"factors": 1024},
+}
 
 OUR_KINDS = ("item_item", "als", "ease", "next_item", "spectral")  # by SPACES, for the comparison
 OUR_KINDS_TRIALS = 5  # of each; a rival gets as many as all together

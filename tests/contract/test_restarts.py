@@ -49,6 +49,20 @@ def test_lists_outlive_a_restart(place: Place) -> None:
 
 
 @durable(RECOMMENDATION_STORES)
+def test_a_switch_that_returned_is_seen_by_all(place: Place) -> None:
+    """Whoever read a moment ago in another process, as the same store opened twice, reads anew;
+    and a list whose generation was dropped since is not missed."""
+    writer, reader = place.recommendation_store(), place.recommendation_store()
+    for number in range(4):
+        in_service(writer, f"g{number}", published("ada", f"film-{number}"))
+        assert reader.read("ada") == published("ada", f"film-{number}")
+        assert reader.read("ada") == published("ada", f"film-{number}")
+        if number:
+            writer.drop(f"g{number - 1}")
+        assert reader.read("ada") == published("ada", f"film-{number}")
+
+
+@durable(RECOMMENDATION_STORES)
 def test_tenants_are_apart(place: Place) -> None:
     """A store with another prefix in the same database has lists of its own."""
     in_service(place.recommendation_store(), "g1", published("ada", "film"))

@@ -23,6 +23,7 @@ from cassandra.policies import (
     ExponentialReconnectionPolicy,
     TokenAwarePolicy,
 )
+from cassandra.query import tuple_factory
 
 from nextup.adapters.cassandra_errors import may_pass, translate
 from nextup.adapters.cassandra_url import parse
@@ -51,6 +52,7 @@ PAGE_ROWS: Final = 5_000  # of a scan
 SPECULATE_AFTER: Final = 0.25  # of the time-out: then another replica is asked, too
 _SCAN: Final = "scan"
 _MANY: Final = "many"
+_FIRST: Final = "first"
 
 
 class CassandraCluster:
@@ -115,6 +117,15 @@ class CassandraCluster:
         """Send a statement without waiting; its errors come with the result, within the wall."""
         session = self._connected()
         return session.execute_async(self._bind(session, statement, values))
+
+    def firsts(self, *asked: Statement) -> list[tuple[Any, ...] | None]:
+        """The first row that each statement answers with, all asked at once. Rows are bare tuples:
+        the driver makes a class for each answer otherwise, a tenth of a millisecond's work."""
+        with self.at_the_wall():
+            session = self._connected()
+            send = partial(session.execute_async, execution_profile=_FIRST)
+            answers = [send(self._bind(session, *one)) for one in asked]
+            return [answer.result().one() for answer in answers]
 
     def scan(self, statement: str) -> Iterator[Any]:
         """All rows of a long read, page by page."""
@@ -240,15 +251,16 @@ class CassandraCluster:
 
     def _make_cluster(self) -> Cluster:
         options, parts = self._options, self._parts
-        profile = ExecutionProfile(
-            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(options.data_center)),
-            consistency_level=ConsistencyLevel.name_to_value[options.consistency.upper()],
-            serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
-            request_timeout=options.timeout_seconds,
-            speculative_execution_policy=ConstantSpeculativeExecutionPolicy(
+        usual: dict[str, Any] = {
+            "load_balancing_policy": TokenAwarePolicy(DCAwareRoundRobinPolicy(options.data_center)),
+            "consistency_level": ConsistencyLevel.name_to_value[options.consistency.upper()],
+            "serial_consistency_level": ConsistencyLevel.LOCAL_SERIAL,
+            "request_timeout": options.timeout_seconds,
+            "speculative_execution_policy": ConstantSpeculativeExecutionPolicy(
                 options.timeout_seconds * SPECULATE_AFTER, 1
             ),
-        )
+        }
+        profile = ExecutionProfile(**usual)
         scanning = ExecutionProfile(
             load_balancing_policy=profile.load_balancing_policy,
             consistency_level=profile.consistency_level,
@@ -268,6 +280,7 @@ class CassandraCluster:
                 EXEC_PROFILE_DEFAULT: profile,
                 _SCAN: scanning,
                 _MANY: writing,
+                _FIRST: ExecutionProfile(row_factory=tuple_factory, **usual),
             },
             protocol_version=ProtocolVersion.V4,  # unasked, the driver tries others and warns
             connect_timeout=CONNECT_SECONDS,

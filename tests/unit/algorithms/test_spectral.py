@@ -16,10 +16,11 @@ def random_touches(seed=0):
     )
 
 
-def test_both_filters_are_those_of_the_paper():
-    """Scores equal a dense reference: RᵀR plus the weighted ideal low-pass filter."""
+@pytest.mark.parametrize("sharpening", [0.0, 1.5])
+def test_filters_are_those_of_the_papers(sharpening):
+    """Scores equal a dense reference: RᵀR plus the weighted ideal low-pass filter, sharpened."""
     data = random_touches()
-    model = Spectral(factors=5, low_pass=0.4, iterations=60).fit(data)
+    model = Spectral(factors=5, low_pass=0.4, sharpening=sharpening, iterations=60).fit(data)
     x = np.zeros((50, 22))
     x[data.users(), data.items] = 1
     degree_u = np.maximum(x.sum(axis=1), 1)
@@ -30,6 +31,8 @@ def test_both_filters_are_those_of_the_paper():
     root = np.sqrt(degree_i)
     inverse = np.where(alive, 1 / np.where(alive, root, 1), 0)
     filters = r.T @ r + 0.4 * (inverse[:, None] * (v @ v.T) * root[None, :])
+    strength = np.square(r @ v).sum(axis=0)
+    filters = filters @ (np.eye(22) - (v * (1 - np.exp(-sharpening * strength))) @ v.T)
     for user in range(5):
         assert model.score(data.history(user)) == pytest.approx(x[user] @ filters, abs=1e-4)
 
@@ -49,7 +52,7 @@ def test_more_factors_than_there_are_is_all_of_them():
     """Asking for more singular vectors than rows or columns gives as many as exist."""
     data = random_touches()
     touched = len(np.unique(data.items))
-    assert Spectral(factors=500).fit(data).inward.shape == (22, touched)
+    assert Spectral(factors=500).fit(data).basis.shape == (22, touched)
 
 
 def test_pruning_leaves_the_strongest_of_the_linear_filter():
@@ -58,7 +61,18 @@ def test_pruning_leaves_the_strongest_of_the_linear_filter():
     assert np.diff(model.near.weights.indptr).max() == 3
 
 
-@pytest.mark.parametrize("settings", [{"factors": 0}, {"low_pass": -1.0}, {"iterations": 0}])
+def test_settings_mean_the_same_whatever_the_exponents():
+    """Exponents change how strong the spectrum is, and scores are in its unit."""
+    data = random_touches()
+    for exponent in (0.1, 0.5, 0.9):
+        model = Spectral(factors=22, low_pass=0.0, people_exponent=exponent).fit(data)
+        spectrum = np.linalg.eigvalsh(model.near.weights.toarray())
+        assert spectrum[-1] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"factors": 0}, {"low_pass": -1.0}, {"sharpening": -1.0}, {"iterations": 0}]
+)
 def test_impossible_settings_are_refused(settings):
     """Settings without a meaning are refused at once."""
     with pytest.raises(InvalidInput, match="must be"):

@@ -1,11 +1,14 @@
 """Published lists in Cassandra: each list is a partition, found by generation and person.
 
 One small partition says which generations there are and which is in service. It changes only by
-conditional statements, so that a switch is one step for everybody.
+conditional statements, so that a switch is one step for everybody. A reader that has asked which it
+is trusts the answer for a moment, counted from its question; a switch takes that much longer, so
+that when it has returned nobody trusts an older answer.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from nextup.ports.trial import Trial
 
 LISTS_AT_ONCE: Final = 2_000  # between two looks at what is in service
+TRUST_SECONDS: Final = 0.1  # in what was seen in service
 
 
 TABLES: Final = {  # in all statements, `names` says what stands for the braces
@@ -82,7 +86,7 @@ class CassandraRecommendationStore:
     def __init__(self, cluster: CassandraCluster) -> None:
         self._cluster = cluster
         self._packer = ListPacker()
-        self._last_seen: str | None = None  # in service; asked for along with the list itself
+        self._seen: tuple[str | None, float] = (None, 0.0)  # in service, and trusted until when
 
     def write(self, generation: str, lists: Iterable[PublishedList]) -> int:
         """Add lists; see the port. Repeated lists of one person count each time.
@@ -107,6 +111,7 @@ class CassandraRecommendationStore:
         applied, _ = self._cluster.changed(_SWITCH, (generation, generation))
         if not applied:
             raise never_written(generation)
+        time.sleep(TRUST_SECONDS)  # until all who read have asked again
 
     def current(self) -> str | None:
         """The generation in service."""
@@ -120,8 +125,13 @@ class CassandraRecommendationStore:
 
     def read(self, user_id: str) -> PublishedList | None:
         """The person's list in the generation in service: as a rule one round trip."""
+        trusted, until = self._seen
+        if time.monotonic() < until:
+            (row,) = self._cluster.firsts((_READ, (trusted, user_id)))
+            if row is not None:
+                return self._packer.unpack(user_id, row[0])
         while True:
-            guess = self._last_seen
+            guess, _ = self._seen
             packed, now = self._ask(guess, user_id)
             if now is None:
                 return None
@@ -130,7 +140,6 @@ class CassandraRecommendationStore:
                     return self._packer.unpack(user_id, packed)
                 if self.current() == now:  # it was not dropped meanwhile: there is no list
                     return None
-            self._last_seen = now
 
     def count(self, generation: str) -> int:
         """How many lists it holds; 0 for an unknown one. Counts by reading all keys; for the
@@ -181,13 +190,14 @@ class CassandraRecommendationStore:
 
     def _ask(self, guess: str | None, user_id: str) -> tuple[str | None, str | None]:
         """The list in the generation that was in service last, and which one is now."""
-        with self._cluster.at_the_wall():
-            asked = [self._cluster.start(_IN_SERVICE)]
-            if guess is not None:
-                asked.append(self._cluster.start(_READ, (guess, user_id)))
-            answers = [future.result().one() for future in asked]
-        packed = answers[1].items if guess is not None and answers[1] is not None else None
-        return packed, answers[0].in_service if answers[0] is not None else None
+        until = time.monotonic() + TRUST_SECONDS
+        asked = (
+            [(_IN_SERVICE, ())] if guess is None else [(_IN_SERVICE, ()), (_READ, (guess, user_id))]
+        )
+        service, *lists = self._cluster.firsts(*asked)
+        now = service[0] if service is not None else None
+        self._seen = (now, until if now is not None else 0.0)
+        return lists[0][0] if lists and lists[0] is not None else None, now
 
     def _begin_writing(self, generation: str) -> None:
         """Raise Conflict for the generation in service; finish an interrupted deletion."""

@@ -70,7 +70,7 @@ SPACES: dict[str, dict[str, Dimension]] = {  # cheap ones first
         "neighbours": Whole(50, 500, log=True),
     },
     "als": {
-        "factors": OneOf((16, 32, 64, 128, 256, 512)),
+        "factors": OneOf((16, 32, 64, 128, 256, 512, 1_024)),
         "regularization": Real(1e-4, 0.3, log=True),
         "unobserved_weight": Real(0.01, 1.0, log=True),
         "frequency_exponent": Real(0.0, 1.0),
@@ -84,6 +84,7 @@ SPACES: dict[str, dict[str, Dimension]] = {  # cheap ones first
     "spectral": {
         "factors": Whole(16, 1_024, log=True),
         "low_pass": Real(0.0, 2.0),
+        "sharpening": Real(0.0, 3.0),
         "people_exponent": Real(0.2, 0.8),
         "item_exponent": Real(0.0, 1.0),
         "weighted": OneOf((False, True)),
