@@ -329,7 +329,11 @@ def compare_with_rivals(task: Task) -> list[harness.Row]:
             continue
         tried = []
         for given in trials(rival.space, OUR_KINDS_TRIALS * len(OUR_KINDS), SEED):
-            items = lists(rival, given, task.tune_train, task.cutoff)
+            try:
+                items = lists(rival, given, task.tune_train, task.cutoff)
+            except Exception as error:
+                harness.say(f"{task.name}: {rival.name} {given} fails: {error}")
+                continue
             tried.append((_mean(items, task.tune, task.cutoff), given))
         _, best = max(tried, key=lambda one: one[0])
         theirs = _per_person(lists(rival, best, task.train, task.cutoff), task.test, task.cutoff)

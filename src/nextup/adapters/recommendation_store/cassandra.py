@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nextup.ports.trial import Trial
 
 LISTS_AT_ONCE: Final = 2_000  # between two looks at what is in service
-TRUST_SECONDS: Final = 0.1  # in what was seen in service
+TRUST_SECONDS: Final = 0.25  # in what was seen in service: readers in a row seldom ask again
 
 
 TABLES: Final = {  # in all statements, `names` says what stands for the braces
