@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from nextup.algorithms.components import Fitted
 
 SEED = 1
-TUNED_ON = 3000  # people of the validation part
+TUNED_ON = 8_000  # people of the validation part, at most
 EXACT_ITEMS = 12_000  # above, EASE's closed form takes minutes and gigabytes: only on request
 ANY_SIZE = 1_000_000  # items
 
@@ -123,9 +123,10 @@ class Result:
 
 
 def pair(name: str, train: Interactions, test: Interactions) -> Task:
-    """A split of each person's touches; the validation part is one more of the same kind."""
+    """A split of each person's touches; the validation part is one more of the same kind, in which
+    as large a share is hidden."""
     rng = np.random.default_rng(SEED)
-    hidden = random_holdout(train, rng=rng, share=0.1)
+    hidden = random_holdout(train, rng=rng, share=len(test) / (len(train) + len(test)))
     some = np.flatnonzero(np.diff(hidden.truth.indptr) > 0)
     some = np.sort(rng.choice(some, min(TUNED_ON, len(some)), replace=False))
     tune = Asked(select_people(hidden.train, some), select_people(hidden.truth, some))
