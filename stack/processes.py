@@ -90,6 +90,11 @@ class Process:
     def pause(self) -> None:
         """Freeze it: connections stay open and nobody answers."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while not all(map(_stands_still, [self.pid, *descendants(self.pid)])):
+            if time.monotonic() > deadline:
+                raise NotReady(f"Process {self.pid} goes on after SIGSTOP.")
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let it go on after a pause."""
@@ -115,6 +120,16 @@ def descendants(pid: int) -> list[int]:
     for parent in found:
         found += [child for child, its in parents.items() if its == parent]
     return found[1:]
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether each of its threads is stopped, or has ended: one that works on another core goes on
+    for a moment after the signal, and may still answer somebody."""
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):
+            if thread.read_text().rpartition(")")[2].split()[0] not in {"T", "t", "Z", "X"}:
+                return False
+    return True
 
 
 def output_of(*command: str | Path) -> str:

@@ -89,7 +89,7 @@ class KafkaEventLog:
         self._closed = False
         self.topics = KafkaTopics(self.client, settings, prefix, self.admin)
         self.writer = KafkaWriter(self.client)
-        self._reading_ends = threading.Lock()
+        self._reading_ends = threading.RLock()  # what is no event there is rejected meanwhile
         self._known: Window | None = None
         self._known_records: Window | None = None
 
