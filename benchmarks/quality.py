@@ -332,10 +332,13 @@ def compare_with_rivals(task: Task) -> list[harness.Row]:
         for given in trials(rival.space, OUR_KINDS_TRIALS * len(OUR_KINDS), SEED):
             try:
                 items = lists(rival, given, task.tune_train, task.cutoff)
-            except Exception as error:
+            except Exception as error:  # whatever it is, other settings may still work
                 harness.say(f"{task.name}: {rival.name} {given} fails: {error}")
                 continue
             tried.append((_mean(items, task.tune, task.cutoff), given))
+        if not tried:
+            harness.say(f"{task.name}: {rival.name} skipped, none of its trials worked")
+            continue
         _, best = max(tried, key=lambda one: one[0])
         theirs = _per_person(lists(rival, best, task.train, task.cutoff), task.test, task.cutoff)
         gain = paired_difference(ours, theirs, rng=rng)

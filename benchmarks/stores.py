@@ -29,7 +29,7 @@ from benchmarks._harness import row
 from stack.errors import Unavailable
 from stack.registry import server_class
 
-from nextup.adapters.event_log.kafka_messages import event_message
+from nextup.adapters.event_log.kafka_messages import event_messages
 from nextup.adapters.recommendation_store.packing import ListPacker
 from nextup.bootstrap import open_adapter, open_platform
 from nextup.domain.events import Event
@@ -141,7 +141,8 @@ def taking_in(url: str, options: argparse.Namespace, home: Path) -> list[harness
     now = datetime.now(UTC)
     with starting():  # these are there before, and nobody's to be looked through again and again
         events = [_event(number, now) for number in range(options.events)]
-        messages = [(event.user_id.encode(), event_message(event, now)) for event in events]
+        keys = [event.user_id.encode() for event in events]
+        messages = list(zip(keys, event_messages(events, now), strict=True))
     brokers = url.split("/")[2]
     times: dict[str, list[float]] = {"intake": [], "produce": [], "write": [], "consume": []}
     for number in range(options.rounds):

@@ -18,7 +18,7 @@ from tests.servers import Backend, reach
 from tests.spark_world import STARTING_SECONDS
 
 from nextup.adapters.engine.local import LocalEngine
-from nextup.adapters.event_log.kafka_messages import event_message
+from nextup.adapters.event_log.kafka_messages import event_messages
 from nextup.adapters.lake.delta import DeltaLake
 from nextup.algorithms.interactions import Interactions
 from nextup.algorithms.models import by_name as models
@@ -122,8 +122,8 @@ def disorder(platform: Platform) -> None:
     """Events, some sent twice past the log, a late one, one of a newer version, and junk."""
     log = platform.event_log
     log.append([event(number) for number in range(40)])
-    twice = event_message(event(38), NOW)
-    newer = json.loads(event_message(event(100), NOW)) | {"mood": "fine", "context": [1]}
+    twice, another = event_messages([event(38), event(100)], NOW)
+    newer = json.loads(another) | {"mood": "fine", "context": [1]}
     log.produce(  # type: ignore[attr-defined]
         "events",
         [

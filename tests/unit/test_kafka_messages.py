@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nextup.adapters.event_log.kafka_client import parse_url
 from nextup.adapters.event_log.kafka_messages import (
     event_id_of,
-    event_message,
+    event_messages,
     log_rows,
     rejected_message,
     rejected_rows,
@@ -43,7 +43,7 @@ events = st.builds(
 @given(events)
 def test_an_event_survives_as_a_message(event: Event) -> None:
     """Whatever its texts: what is read is what was written, to the last character and bit."""
-    content = event_message(event, NOW)
+    (content,) = event_messages([event], NOW)
     (row,) = log_rows(["2"], [7], [content])
     assert row.event() == event
     assert (row.partition, row.offset, row.received_at) == ("2", 7, to_microseconds(NOW))
@@ -54,7 +54,8 @@ def test_an_event_survives_as_a_message(event: Event) -> None:
 def test_a_context_is_json_within_json() -> None:
     """Who reads the topic with other tools finds an object, not a quoted text."""
     event = Event("e", "view", "ada", "film", NOW, context='{"page": "ü"}')
-    assert json.loads(event_message(event, NOW))["context"] == {"page": "ü"}
+    (content,) = event_messages([event], NOW)
+    assert json.loads(content)["context"] == {"page": "ü"}
 
 
 @given(st.builds(Rejected, texts, texts, texts, texts, texts, st.just(NOW)))

@@ -96,12 +96,6 @@ def require_size(content: bytes) -> bytes:
     return content
 
 
-def event_message(event: Event, received_at: datetime) -> bytes:
-    """Raises InvalidInput for an event that cannot be kept."""
-    (content,) = event_messages([event], received_at)
-    return content
-
-
 def event_messages(events: Iterable[Event], received_at: datetime) -> list[bytes]:
     """Raises InvalidInput where one of the events cannot be kept."""
     contents = []

@@ -170,7 +170,7 @@ class SpectralModel:
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """The linear filter's arrays and those of the others."""
-        return {**self.near.arrays()} | {name: getattr(self, name) for name in _ARRAYS}
+        return {**self.near.arrays(), **{name: getattr(self, name) for name in _ARRAYS}}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Self:
