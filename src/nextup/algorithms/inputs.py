@@ -76,6 +76,13 @@ def check_not_negative(**settings: float) -> None:
     _check(settings, lowest=0.0, open_below=False, what="a finite number, not negative")
 
 
+def check_below(limit: float, **settings: float) -> None:
+    """Refuse settings that reach the limit."""
+    for name, value in settings.items():
+        if value >= limit:
+            raise InvalidInput(f"{name} must be smaller than {limit:g}, not {value}.")
+
+
 def check_share(**settings: float) -> None:
     """Refuse settings outside 0..1, both ends allowed."""
     for name, value in settings.items():

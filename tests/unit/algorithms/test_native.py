@@ -41,7 +41,16 @@ def transposed_by(kernels, matrix: native.Sparse, threads: int):
 
 
 def solved_by(
-    kernels, matrix, fixed, threads=2, jacobi=0, steps=2, tolerance=0.0, offset=0.0, rounded=0
+    kernels,
+    matrix,
+    fixed,
+    threads=2,
+    jacobi=0,
+    steps=2,
+    tolerance=0.0,
+    offset=0.0,
+    reach=1.0,
+    rounded=0,
 ):
     rng = np.random.default_rng(1)
     solutions = rng.standard_normal((matrix.rows, fixed.shape[1])).astype(np.float32)
@@ -49,7 +58,7 @@ def solved_by(
     ridge = np.linspace(0.5, 1.5, matrix.rows, dtype=np.float32)
     kernels.solve_rows(
         *matrix[:3], matrix.values, offset, fixed, dense, ridge,
-        jacobi, steps, tolerance, rounded, solutions, threads,
+        jacobi, steps, tolerance, reach, rounded, solutions, threads,
     )  # fmt: skip
     return solutions
 
@@ -180,15 +189,32 @@ def test_enough_steps_solve_every_row_exactly(kernels, jacobi, width):
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("jacobi", [0, 1])
 @pytest.mark.parametrize("shape", [(50, 30, 400), (3, 4000, 9000), (1, 1, 1)])
-def test_a_few_steps_are_the_same_steps(steps, jacobi, shape):
+@pytest.mark.parametrize("rounded", [0, 1])
+def test_a_few_steps_are_the_same_steps(steps, jacobi, shape, rounded):
     """Compiled kernel and twin agree after any number of steps, long rows included."""
     matrix = random_matrix(*shape, seed=5)
     fixed = vectors(shape[1], 64)
     ours, twin = (
-        solved_by(kernels, matrix, fixed, jacobi=jacobi, steps=steps)
+        solved_by(kernels, matrix, fixed, jacobi=jacobi, steps=steps, reach=1.7, rounded=rounded)
         for kernels in (compiled, twins)
     )
     assert ours == pytest.approx(twin, abs=2e-5)
+
+
+@both
+def test_reach_goes_on_past_what_was_found(kernels):
+    """From where each row started, so many times as far; a row without touches stays zero."""
+    matrix = random_matrix(40, 50, 120, seed=9)
+    fixed = vectors(50, 32)
+    start, found, beyond = (
+        solved_by(kernels, matrix, fixed, steps=steps, reach=reach)
+        for steps, reach in ((2, 0.0), (2, 1.0), (2, 1.7))
+    )
+    touched = np.diff(matrix.indptr) > 0
+    assert not touched.all()
+    assert beyond == pytest.approx(start + 1.7 * (found - start), abs=1e-5)
+    assert not beyond[~touched].any()
+    assert np.abs(beyond - found)[touched].max() > 0.1
 
 
 @needs_compiled
@@ -244,7 +270,7 @@ def test_one_row_is_solved_like_many(kernels):
     kernels.solve_row(matrix.indices, matrix.values, 0.5, fixed, dense, 0.7, 90, 1e-6, one)
     kernels.solve_rows(
         *matrix[:3], matrix.values, 0.5, fixed, dense, np.full(1, 0.7, np.float32), 0, 90, 1e-6,
-        0, many, 1,
+        1.0, 0, many, 1,
     )  # fmt: skip
     assert one == pytest.approx(many[0], abs=1e-6)
 

@@ -5,19 +5,26 @@ and the weight of unobserved pairs of Rendle et al., "Revisiting the Performance
 Recommendation Benchmarks" (2022). The way to its minimum is our own: before each half-step both
 sides are rotated into the basis where the fixed side's Gram matrix is diagonal. Then a row's
 system is a diagonal plus the few vectors it touched, and two conjugate-gradient steps,
-preconditioned by that diagonal, follow exact alternation epoch for epoch.
+preconditioned by that diagonal, follow exact alternation epoch for epoch. A half-step then goes on
+past the best it has found (successive over-relaxation): what a row adds to the objective is
+quadratic, so below twice the way it never rises, and half as many epochs come as near the minimum.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
 from nextup.algorithms import native
 from nextup.algorithms.components import Factoring
-from nextup.algorithms.inputs import check_not_negative, check_positive, require_touches
+from nextup.algorithms.inputs import (
+    check_below,
+    check_not_negative,
+    check_positive,
+    require_touches,
+)
 from nextup.algorithms.models.factor_model import FactorModel, Objective
 
 if TYPE_CHECKING:
@@ -54,6 +61,7 @@ class ImplicitALS:
     iterations: int = 10  # epochs over everybody
     warm_up: int = 2  # epochs over a quarter of the people before, on larger data
     steps: int = 2  # conjugate-gradient steps per row and epoch
+    relaxation: float = 1.7  # of the way to each half-step's best; below 2; 1: just there
     keep_users: bool = True  # keep the vectors of the people trained on
     threads: int = 0  # 0: all that this process may use
 
@@ -63,7 +71,9 @@ class ImplicitALS:
             regularization=self.regularization,
             iterations=self.iterations,
             steps=self.steps,
+            relaxation=self.relaxation,
         )
+        check_below(2.0, relaxation=self.relaxation)
         check_not_negative(
             unobserved_weight=self.unobserved_weight,
             frequency_exponent=self.frequency_exponent,
@@ -93,6 +103,7 @@ class ImplicitALS:
         schedule = _Schedule(
             warm_up + self.iterations,
             rounds=self.steps <= FEW_STEPS and len(touches.indices) >= MANY_TOUCHES,
+            relaxation=self.relaxation,
             progress=progress,
         )
         if warm_up:
@@ -166,20 +177,38 @@ def _sample(touches: native.Sparse, rng: np.random.Generator) -> native.Sparse:
 class _Schedule:
     """The epochs of a training, counted from its first to its last."""
 
-    def __init__(self, total: int, *, rounds: bool, progress: Progress | None) -> None:
+    def __init__(
+        self, total: int, *, rounds: bool, relaxation: float, progress: Progress | None
+    ) -> None:
         self._total = total
         self._rounds = rounds
+        self._relaxation = relaxation
         self._progress = progress
         self._done = 0
 
     def run(self, alternation: _Alternation, epochs: int) -> None:
-        for _ in range(epochs):
+        for epoch in range(epochs):
             self._done += 1
-            rounded = self._rounds and self._done < self._total  # the last epoch mends it
-            alternation.solve_users(rounded=rounded)
-            alternation.solve_items(rounded=rounded)
+            mends = self._done == self._total  # what rounding and overshooting have left
+            begins = epoch == 0  # from people of whom nothing is known
+            way = _Way(
+                rounded=self._rounds and not mends,
+                reach=1.0 if mends or begins else self._relaxation,
+            )
+            alternation.solve_users(way)
+            alternation.solve_items(way)
             if self._progress is not None:
                 self._progress(self._done, self._total)
+
+
+class _Way(NamedTuple):
+    """How a half-step goes to the best of one side for the other."""
+
+    rounded: bool  # for the other side rounded, which is faster
+    reach: float  # times as far
+
+
+EXACTLY = _Way(rounded=False, reach=1.0)
 
 
 class _Alternation:
@@ -204,21 +233,21 @@ class _Alternation:
         self._user_ridges = objective.ridges(touches.row_sums(), touches.columns)
         self._item_ridges = objective.ridges(self._by_item.row_sums(), touches.rows)
 
-    def solve_users(self, *, rounded: bool = False) -> None:
-        """The best people for the items, or for the items rounded, which is faster."""
+    def solve_users(self, way: _Way) -> None:
+        """The best people for the items."""
         spectrum = self._rotate(self.items)
-        self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users, rounded)
+        self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users, way)
 
-    def solve_items(self, *, rounded: bool = False) -> None:
+    def solve_items(self, way: _Way) -> None:
         """The best items for the people."""
         spectrum = self._rotate(self.users)
-        self._solve(self._by_item, self.users, spectrum, self._item_ridges, self.items, rounded)
+        self._solve(self._by_item, self.users, spectrum, self._item_ridges, self.items, way)
 
     def finish(self, *, solve_users: bool) -> Floats:
         """Turn to the basis of the items' Gram matrix, (width,) of which is returned."""
         spectrum = self._rotate(self.items)
         if solve_users:
-            self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users, False)
+            self._solve(self._by_user, self.items, spectrum, self._user_ridges, self.users, EXACTLY)
         return spectrum
 
     def _rotate(self, fixed: Floats) -> Floats:
@@ -238,7 +267,7 @@ class _Alternation:
         spectrum: Floats,
         ridges: Floats,
         solutions: Floats,
-        rounded: bool,
+        way: _Way,
     ) -> None:
         native.kernels.solve_rows(
             *touches[:3],
@@ -250,7 +279,8 @@ class _Alternation:
             0,
             self._steps,
             0.0,
-            rounded,
+            way.reach,
+            way.rounded,
             solutions,
             self._threads,
         )

@@ -174,6 +174,7 @@ def _solve(
         (regularization * counts).astype(np.float32),
         1,
         *effort,
+        1.0,
         0,
         solutions,
         threads,

@@ -252,6 +252,7 @@ class FactorModel:
             0,
             EXACT_STEPS,
             EXACT_TOLERANCE,
+            1.0,
             0,
             vectors,
             native.thread_count(self.threads),

@@ -65,6 +65,7 @@ class Kernels(Protocol):
         jacobi: int,  # 1: precondition with the touches' part of the diagonal as well
         steps: int,
         tolerance: float,
+        reach: float,  # times the way from the start to what was found; 1: just there
         rounded: int,  # 1: take the vectors y to bfloat16's precision (`twins.to_pairs`): faster
         solutions: Floats,  # (rows, width) in: where to start; out: x
         threads: int,

@@ -32,6 +32,7 @@ struct RowSystems {
     bool jacobi;            // precondition with the sparse part's diagonal as well
     int steps;              // at most so many conjugate-gradient steps
     float tolerance;        // stop when the residual's norm has fallen by this factor
+    float reach;            // times the way from the start to what was found; 1: just there
     bool rounded;           // take the vectors y to half their precision, in half the time
 };
 

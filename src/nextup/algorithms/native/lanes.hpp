@@ -26,6 +26,10 @@ inline Lanes load_some(const float* from, int count) {
 
 inline void store(float* to, Lanes lanes) { __builtin_memcpy(to, &lanes, sizeof lanes); }
 
+// Has the compiler read again what was just stored.
+template <class T>
+inline void leave_in_memory(T& stored) { asm("" : "+m"(stored)); }
+
 inline Lanes broadcast(float value) { return value - Lanes{}; }
 
 template <int H, std::size_t... L>

@@ -160,9 +160,10 @@ PyObject* solve_rows(Arguments a) {
     const bool jacobi = whole(a[8]);
     const int steps = int(whole(a[9]));
     const float tolerance = real(a[10]);
-    const bool rounded = whole(a[11]);
-    const Output<float> solutions(a[12], "solutions");
-    const int threads = int(whole(a[13])), width = width_of(fixed);
+    const float reach = real(a[11]);
+    const bool rounded = whole(a[12]);
+    const Output<float> solutions(a[13], "solutions");
+    const int threads = int(whole(a[14])), width = width_of(fixed);
     require(weights.size() == indices.size() && targets.size() == indices.size() &&
                 dense.size() == width && ridge.size() == indptr.size() - 1 &&
                 solutions.columns() == width && solutions.rows() == ridge.size(),
@@ -171,7 +172,7 @@ PyObject* solve_rows(Arguments a) {
     best_kernels().solve_rows({checked(indptr, indices, weights.data(), fixed.rows()),
                                targets.data(), target_offset, fixed.data(), fixed.rows(),
                                dense.data(), ridge.data(), width, jacobi, steps, tolerance,
-                               rounded},
+                               reach, rounded},
                               solutions.data(), threads);
     return nullptr;
 }
@@ -196,7 +197,7 @@ PyObject* solve_row(Arguments a) {
     const std::int64_t indptr[2] = {0, indices.size()};
     best_kernels().solve_rows(
         {{indptr, indices.data(), weights.data(), 1}, weights.data(), target_offset, fixed.data(),
-         fixed.rows(), dense.data(), &ridge, width, false, steps, tolerance, false},
+         fixed.rows(), dense.data(), &ridge, width, false, steps, tolerance, 1.0f, false},
         solution.data(), 1);
     return nullptr;
 }
@@ -550,7 +551,7 @@ constexpr PyMethodDef method(const char* name) {
 PyMethodDef methods[] = {
     method<instruction_set, 0>("instruction_set"),
     method<transpose_matrix, 7>("transpose"),
-    method<solve_rows, 14>("solve_rows"),
+    method<solve_rows, 15>("solve_rows"),
     method<solve_row, 9>("solve_row"),
     method<gram, 3>("gram"),
     method<diagonalise, 4>("diagonalise"),

@@ -4,16 +4,17 @@
 // matrix then costs one pass over the vectors y_j that the row touched and nothing else, and the
 // diagonal preconditioner is exact for the shared part, which is why two steps suffice.
 //
-// Time goes into moving vectors: they are asked for ahead of their use, read where they lie (the
-// caches keep a usual row's vectors from pass to pass), W of them at a time, once in each pass.
+// Time goes into moving vectors. They are asked for ahead of their use and laid side by side in a
+// panel, which the caches keep from pass to pass; a pass reads them W at a time, once.
 
 namespace native::NEXTUP_ISA {
 
-constexpr int group = W < 8 ? W : 8;  // vectors read side by side: their sums fit into registers
-constexpr std::int64_t bytes_ahead = 1 << 15;    // asked for before their use
-constexpr std::int64_t cached_bytes = 1 << 20;  // of a row: half of a usual second-level cache
+constexpr std::int64_t bytes_ahead = 1 << 15;  // asked for before their use
+constexpr std::int64_t panel_bytes = 1 << 20;  // at most: half of a usual second-level cache
 
-template <class Form>
+// `Strips` says how many registers the cells of a vector fill, so that a sum over vectors can stay
+// in registers; 0 is for any number.
+template <class Form, int Strips = 0>
 class RowSolver {
     typedef typename Form::Cell Cell;
     typedef typename Form::Cells Cells;
@@ -24,16 +25,18 @@ public:
           fixed_(fixed),
           solutions_(solutions),
           cells_(cells),
-          width_(cells * Form::parts),
+          used_(systems.width / W),
+          registers_(strips() * Form::parts),
           nnz_(systems.touches.indptr[systems.touches.rows]),
           ahead_(std::max<std::int64_t>(W, bytes_ahead / (cells * sizeof(Cell)))),
-          scratch_(width_ * 6 + 16) {
-        float* next = aligned(scratch_.data());
-        for (float** vector : {&residual_, &direction_, &image_, &shared_, &scale_, &solution_}) {
+          most_kept_(std::max<std::int64_t>(2 * W, panel_bytes / (cells * sizeof(Cell)) / W * W)),
+          scratch_(std::int64_t(registers_) * 6 * W) {
+        std::memset(scratch_.data(), 0, sizeof(float) * registers_ * 6 * W);
+        Lanes* next = reinterpret_cast<Lanes*>(scratch_.data());
+        for (Lanes** vector : {&residual_, &direction_, &image_, &shared_, &scale_, &solution_}) {
             *vector = next;
-            next += width_;
+            next += registers_;
         }
-        absent_.resize(cells);
     }
 
     void operator()(std::int64_t first, std::int64_t last) {
@@ -41,10 +44,8 @@ public:
     }
 
 private:
-    static float* aligned(float* memory) {
-        const auto address = reinterpret_cast<std::uintptr_t>(memory);
-        return reinterpret_cast<float*>((address + 63) & ~std::uintptr_t(63));
-    }
+    int strips() const { return Strips ? Strips : cells_ / W; }
+    static int lanes_of(int strip, int part) { return Form::offset(strip * W, part) / W; }
 
     void solve(std::int64_t row) {
         first_ = systems_.touches.indptr[row];
@@ -54,10 +55,13 @@ private:
             std::memset(solution, 0, sizeof(float) * systems_.width);
             return;
         }
-        cached_ = (last_ - first_) * cells_ * std::int64_t(sizeof(Cell)) <= cached_bytes;
-        std::memcpy(solution_, solution, sizeof(float) * systems_.width);
+        make_room(last_ - first_);
+        for (int i = 0; i < used_; ++i) solution_[i] = load(solution + i * W);
         conjugate_gradients(systems_.ridge[row]);
-        std::memcpy(solution, solution_, sizeof(float) * systems_.width);
+        for (int i = 0; i < used_; ++i) {
+            const Lanes way = solution_[i] - load(solution + i * W);
+            store(solution + i * W, solution_[i] + (systems_.reach - 1) * way);
+        }
     }
 
     void conjugate_gradients(float ridge) {
@@ -69,11 +73,9 @@ private:
             const float curvature = ends ? curvature_alone() : multiply();  // p^T A p
             if (!(curvature > 0)) return;
             const float length = energy / curvature;
-            for (int c = 0; c < width_; c += W)
-                store(solution_ + c, load(solution_ + c) + length * load(direction_ + c));
+            for (int i = 0; i < registers_; ++i) solution_[i] += length * direction_[i];
             if (ends) return;
-            for (int c = 0; c < width_; c += W)
-                store(residual_ + c, load(residual_ + c) - length * load(image_ + c));
+            for (int i = 0; i < registers_; ++i) residual_[i] -= length * image_[i];
             const float before = energy;
             energy = precondition(length, before);
             if (energy <= enough) return;
@@ -82,49 +84,37 @@ private:
 
     // residual = b - A x and scale = 1 / diag(M).
     void start(float ridge) {
-        for (int c = 0; c < systems_.width; c += W) {
-            const Lanes shared = load(systems_.dense + c) + ridge;
-            store(shared_ + c, shared);
-            store(scale_ + c, shared);
-            store(residual_ + c, -shared * load(solution_ + c));
+        for (int i = 0; i < used_; ++i) {
+            scale_[i] = shared_[i] = load(systems_.dense + i * W) + ridge;
+            residual_[i] = -shared_[i] * solution_[i];
         }
-        for (std::int64_t at = first_; at < last_; at += W) {
-            ask_for(at + ahead_, nnz_);
-            find(at);
-            const Lanes targets = load_some(systems_.targets + at, rows_) + systems_.target_offset;
-            add_rows(targets - weights_at(at) * dots(solution_), residual_);
-            if (systems_.jacobi) add_squares(at);
-        }
-        for (int c = 0; c < systems_.width; c += W) store(scale_ + c, 1.0f / load(scale_ + c));
+        add_vectors(true, solution_, residual_, [&](std::int64_t at, Lanes along) {
+            return some(systems_.targets + at, at) + systems_.target_offset -
+                   some(systems_.touches.values + at, at) * along;
+        });
+        if (systems_.jacobi) for_each_block(false, [&](std::int64_t at) { add_squares(at); });
+        for (int i = 0; i < used_; ++i) scale_[i] = 1.0f / scale_[i];
     }
 
     // image = A p; returns p^T A p.
     float multiply() {
-        for (int c = 0; c < width_; c += W)
-            store(image_ + c, load(shared_ + c) * load(direction_ + c));
-        for (std::int64_t at = first_; at < last_; at += W) {
-            if (!cached_) ask_for(at + ahead_, last_);
-            find(at);
-            add_rows(weights_at(at) * dots(direction_), image_);
-        }
+        for (int i = 0; i < registers_; ++i) image_[i] = shared_[i] * direction_[i];
+        add_vectors(false, direction_, image_, [&](std::int64_t at, Lanes along) {
+            return some(systems_.touches.values + at, at) * along;
+        });
         Lanes total{};
-        for (int c = 0; c < width_; c += W) total += load(direction_ + c) * load(image_ + c);
+        for (int i = 0; i < registers_; ++i) total += direction_[i] * image_[i];
         return sum(total);
     }
 
     // p^T A p without A p, which nobody wants after the last step.
     float curvature_alone() {
         Lanes total{};
-        for (int c = 0; c < width_; c += W) {
-            const Lanes p = load(direction_ + c);
-            total += load(shared_ + c) * p * p;
-        }
-        for (std::int64_t at = first_; at < last_; at += W) {
-            if (!cached_) ask_for(at + ahead_, last_);
-            find(at);
+        for (int i = 0; i < registers_; ++i) total += shared_[i] * direction_[i] * direction_[i];
+        for_each_block(false, [&](std::int64_t at) {
             const Lanes along = dots(direction_);
-            total += weights_at(at) * along * along;
-        }
+            total += some(systems_.touches.values + at, at) * along * along;
+        });
         return sum(total);
     }
 
@@ -132,92 +122,140 @@ private:
     // the new energy r^T M^-1 r.
     float precondition(float length, float energy_before) {
         Lanes total{};
-        for (int c = 0; c < width_; c += W) {
-            const Lanes r = load(residual_ + c);
-            total += r * r * load(scale_ + c);
-        }
+        for (int i = 0; i < registers_; ++i) total += residual_[i] * residual_[i] * scale_[i];
         const float energy = sum(total);
         const float keep = length > 0 ? energy / energy_before : 0.0f;
-        for (int c = 0; c < width_; c += W) {
-            Lanes p = load(residual_ + c) * load(scale_ + c);
-            if (keep > 0) p += keep * load(direction_ + c);
-            store(direction_ + c, p);
+        for (int i = 0; i < registers_; ++i) {
+            const Lanes p = residual_[i] * scale_[i];
+            direction_[i] = keep > 0 ? p + keep * direction_[i] : p;
         }
         return energy;
     }
 
-    Lanes weights_at(std::int64_t at) const {
-        return load_some(systems_.touches.values + at, rows_);
+    // The row's numbers from `at` on. Those of the next row may come behind them, to be multiplied
+    // by the zeros that stand there for vectors.
+    Lanes some(const float* numbers, std::int64_t at) const {
+        return load_some(numbers, at + W <= nnz_ ? W : rows_);
     }
 
-    const Cell* vector_of(std::int64_t touch) const {
-        return fixed_ + std::int64_t(systems_.touches.indices[touch]) * cells_;
+    // onto += sum_j coefficient(y_j^T p) y_j
+    template <class Coefficient>
+    void add_vectors(bool arriving, const Lanes* p, Lanes* onto, const Coefficient& coefficient) {
+        if constexpr (Strips > 0) {
+            constexpr int count = Strips * Form::parts;
+            Lanes sums[count];
+            for (int i = 0; i < count; ++i) sums[i] = onto[i];
+            for_each_block(arriving, [&](std::int64_t at) { add(coefficient(at, dots(p)), sums); });
+            for (int i = 0; i < count; ++i) onto[i] = sums[i];
+        } else {
+            for_each_block(arriving, [&](std::int64_t at) { add(coefficient(at, dots(p)), onto); });
+        }
+    }
+
+    // Calls visit(at) for the row's touches, W at a time, whose vectors are then in `block_`, with
+    // zeros behind a last block's. Arriving at a row, its vectors are brought there first; a row
+    // that has no room in the panel has them brought anew for each pass.
+    template <class Visit>
+    void for_each_block(bool arriving, const Visit& visit) {
+        const bool brings = arriving || !kept_;
+        if (brings) bring(first_);
+        for (std::int64_t at = first_; at < last_; at += W) {
+            if (brings) {
+                ask_for(at + ahead_, arriving ? nnz_ : last_);
+                if (at + W < last_) bring(at + W);  // while the CPU waits, it works on this block
+            }
+            rows_ = int(std::min<std::int64_t>(W, last_ - at));
+            block_ = place_of(at);
+            visit(at);
+        }
+    }
+
+    void make_room(std::int64_t touches) {
+        const std::int64_t blocks = (touches + W - 1) / W * W;
+        kept_ = blocks <= most_kept_;
+        const std::int64_t wanted = kept_ ? blocks : 2 * W;
+        if (wanted <= room_) return;
+        room_ = std::max(wanted, std::min(2 * room_, most_kept_));
+        panel_.emplace(room_ * cells_);
+    }
+
+    // Of W vectors the panel has all first strips, then all second ones, and so on.
+    Cells* place_of(std::int64_t at) const {
+        const std::int64_t place = at - first_;
+        return reinterpret_cast<Cells*>(panel_->data()) +
+               (kept_ ? place : place % (2 * W)) * strips();
+    }
+
+    void bring(std::int64_t at) {
+        const int rows = int(std::min<std::int64_t>(W, last_ - at)), size = strips();
+        const std::int32_t* touched = systems_.touches.indices + at;
+        const Cell* const fixed = fixed_;
+        Cells* to = place_of(at);
+        for (int r = 0; r < rows; ++r) {
+            const Cell* vector = fixed + std::int64_t(touched[r]) * size * W;
+            for (int s = 0; s < size; ++s) std::memcpy(to + s * W + r, vector + s * W, sizeof *to);
+        }
+        for (int r = rows; r < W; ++r)
+            for (int s = 0; s < size; ++s) to[s * W + r] = Cells{};
     }
 
     // Have the vectors of W touches brought nearer.
     void ask_for(std::int64_t at, std::int64_t end) const {
         constexpr int line = 64 / sizeof(Cell);
+        const int size = strips() * W;
         end = std::min(at + W, end);
         for (; at < end; ++at) {
-            const Cell* vector = vector_of(at);
-            for (int c = 0; c < cells_; c += line) __builtin_prefetch(vector + c);
+            const Cell* vector = fixed_ + std::int64_t(systems_.touches.indices[at]) * size;
+            for (int c = 0; c < size; c += line) __builtin_prefetch(vector + c);
         }
-    }
-
-    // Where the vectors of the W touches from `at` lie, zeros where the row has ended.
-    void find(std::int64_t at) {
-        rows_ = int(std::min<std::int64_t>(W, last_ - at));
-        for (int r = 0; r < rows_; ++r) block_[r] = vector_of(at + r);
-        for (int r = rows_; r < W; ++r) block_[r] = absent_.data();
     }
 
     // Lane r is y_r^T p.
-    Lanes dots(const float* p) const {
-        Lanes totals[W] = {};
-        for (int first = 0; first < rows_; first += group) {
-            const Cell* y[group];
-            Lanes along[group] = {};
-            for (int r = 0; r < group; ++r) y[r] = block_[first + r];
-            for (int c = 0; c < cells_; c += W) {
-                Lanes heads[Form::parts];
+    Lanes dots(const Lanes* p) const {
+        Lanes along[W] = {};
+        if (rows_ > W / 2)
+            add_dots<W>(p, along);
+        else
+            add_dots<W / 2>(p, along);
+        return sum_each(along);
+    }
+
+    template <int rows>
+    void add_dots(const Lanes* p, Lanes (&along)[W]) const {
+        for (int s = 0; s < strips(); ++s) {
+            Lanes heads[Form::parts];
+            for (int part = 0; part < Form::parts; ++part) heads[part] = p[lanes_of(s, part)];
+#pragma GCC unroll 16
+            for (int r = 0; r < rows; ++r)
                 for (int part = 0; part < Form::parts; ++part)
-                    heads[part] = load(p + Form::offset(c, part));
-                for (int r = 0; r < group; ++r) {
-                    const Cells cells = load_cells(y[r] + c);
-                    for (int part = 0; part < Form::parts; ++part)
-                        along[r] += Form::part(cells, part) * heads[part];
-                }
-            }
-            for (int r = 0; r < group; ++r) totals[first + r] = along[r];
+                    along[r] += Form::part(block_[s * W + r], part) * heads[part];
         }
-        return sum_each(totals);
     }
 
     // onto += sum_r coefficient_r y_r
-    void add_rows(Lanes coefficients, float* onto) const {
+    void add(Lanes coefficients, Lanes* onto) const {
         float each[W];
-        store(each, coefficients);  // a broadcast from memory costs no shuffle
-        for (int first = 0; first < rows_; first += group) {
-            const Cell* y[group];
-            Lanes k[group];
-            for (int r = 0; r < group; ++r) {
-                y[r] = block_[first + r];
-                k[r] = broadcast(each[first + r]);
-            }
-            for (int c = 0; c < cells_; c += W) {
-                Lanes even[Form::parts], odd[Form::parts] = {};  // two chains hide the latency
-                for (int part = 0; part < Form::parts; ++part)
-                    even[part] = load(onto + Form::offset(c, part));
-                for (int r = 0; r < group; r += 2) {
-                    const Cells a = load_cells(y[r] + c), b = load_cells(y[r + 1] + c);
-                    for (int part = 0; part < Form::parts; ++part) {
-                        even[part] += Form::part(a, part) * k[r];
-                        odd[part] += Form::part(b, part) * k[r + 1];
-                    }
+        store(each, coefficients);
+        leave_in_memory(each);  // a broadcast from there costs no shuffle
+        if (rows_ > W / 2)
+            add_rows<W>(each, onto);
+        else
+            add_rows<W / 2>(each, onto);
+    }
+
+    template <int rows>
+    void add_rows(const float* each, Lanes* onto) const {
+        for (int s = 0; s < strips(); ++s) {
+            Lanes even[Form::parts], odd[Form::parts] = {};  // two chains hide the latency
+            for (int part = 0; part < Form::parts; ++part) even[part] = onto[lanes_of(s, part)];
+#pragma GCC unroll 16
+            for (int r = 0; r < rows; r += 2)
+                for (int part = 0; part < Form::parts; ++part) {
+                    even[part] += Form::part(block_[s * W + r], part) * broadcast(each[r]);
+                    odd[part] += Form::part(block_[s * W + r + 1], part) * broadcast(each[r + 1]);
                 }
-                for (int part = 0; part < Form::parts; ++part)
-                    store(onto + Form::offset(c, part), even[part] + odd[part]);
-            }
+            for (int part = 0; part < Form::parts; ++part)
+                onto[lanes_of(s, part)] = even[part] + odd[part];
         }
     }
 
@@ -225,47 +263,48 @@ private:
     void add_squares(std::int64_t at) {
         for (int r = 0; r < rows_; ++r) {
             const float weight = systems_.touches.values[at + r];
-            for (int c = 0; c < cells_; c += W) {
-                const Cells cells = load_cells(block_[r] + c);
+            for (int s = 0; s < strips(); ++s)
                 for (int part = 0; part < Form::parts; ++part) {
-                    float* onto = scale_ + Form::offset(c, part);
-                    const Lanes y = Form::part(cells, part);
-                    store(onto, load(onto) + weight * y * y);
+                    const Lanes y = Form::part(block_[s * W + r], part);
+                    scale_[lanes_of(s, part)] += weight * y * y;
                 }
-            }
         }
-    }
-
-    static Cells load_cells(const Cell* from) {
-        Cells cells;
-        std::memcpy(&cells, from, sizeof cells);
-        return cells;
     }
 
     const RowSystems& systems_;
     const Cell* fixed_;
     float* solutions_;
-    int cells_;           // in a vector
-    int width_;           // of the scratch vectors: what the cells hold, zeros at the end
+    int cells_;      // in a vector
+    int used_;       // registers that a solution fills
+    int registers_;  // of the scratch vectors: what the cells hold, zeros at the end
     std::int64_t nnz_;
-    std::int64_t ahead_;  // touches
-    std::vector<float> scratch_;
-    std::vector<Cell> absent_;
-    float *residual_, *direction_, *image_, *shared_, *scale_, *solution_;
+    std::int64_t ahead_;      // touches
+    std::int64_t most_kept_;  // touches that the panel may hold
+    LineAligned<float> scratch_;
+    Lanes *residual_, *direction_, *image_, *shared_, *scale_, *solution_;
+    std::optional<LineAligned<Cell>> panel_;
+    std::int64_t room_ = 0;              // touches that the panel holds
     std::int64_t first_ = 0, last_ = 0;  // the current row's touches
-    bool cached_ = true;                 // they stay in the cache from pass to pass
+    bool kept_ = true;                   // its vectors stay in the panel from pass to pass
     int rows_ = 0;                       // in the current block
-    const Cell* block_[W];
+    const Cells* block_ = nullptr;
 };
+
+template <class Form, int Strips = 0>
+inline void solve_all(const RowSystems& systems, const typename Form::Cell* fixed, int cells,
+                      float* solutions, int threads) {
+    share_out(systems.touches.rows, 32, threads, [&] {
+        return RowSolver<Form, Strips>(systems, fixed, cells, solutions);
+    });
+}
 
 inline void solve_rows(const RowSystems& systems, float* solutions, int threads) {
     const int width = systems.width;
     if (!systems.rounded) {
-        share_out(systems.touches.rows, 32, threads, [&] {
-            return RowSolver<Exact>(systems, systems.fixed, width, solutions);
-        });
+        solve_all<Exact>(systems, systems.fixed, width, solutions, threads);
         return;
     }
+    constexpr int usual = 32;  // cells of 64 factors
     const int cells = rounded_cells(width);
     const LineAligned<std::uint32_t> rounded(systems.n_fixed * cells);
     share_out(systems.n_fixed, 1024, threads, [&] {
@@ -274,9 +313,10 @@ inline void solve_rows(const RowSystems& systems, float* solutions, int threads)
                 round_vector(systems.fixed + row * width, width, rounded.data() + row * cells);
         };
     });
-    share_out(systems.touches.rows, 32, threads, [&] {
-        return RowSolver<Rounded>(systems, rounded.data(), cells, solutions);
-    });
+    if (cells == usual)
+        solve_all<Rounded, usual / W>(systems, rounded.data(), cells, solutions, threads);
+    else
+        solve_all<Rounded>(systems, rounded.data(), cells, solutions, threads);
 }
 
 }  // namespace native::NEXTUP_ISA

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nextup.algorithms.interactions import Interactions
+
+
+SUMMED_AT_ONCE = 1 << 20  # values: all of them in double precision would be a large array
 
 
 class Sparse(NamedTuple):
@@ -50,9 +54,12 @@ class Sparse(NamedTuple):
         """The sum of each row's values, (rows,)."""
         sums = np.zeros(self.rows)
         filled = np.flatnonzero(np.diff(self.indptr))
-        if len(filled):
-            starts = self.indptr[filled]
-            sums[filled] = np.add.reduceat(self.values, starts, dtype=np.float64)
+        starts = np.append(self.indptr[filled], len(self.values))
+        pieces = np.flatnonzero(np.diff(starts[:-1] // SUMMED_AT_ONCE, prepend=-1))
+        for first, last in pairwise([*pieces, len(filled)]):
+            values = self.values[starts[first] : starts[last]]
+            rows = starts[first:last] - starts[first]
+            sums[filled[first:last]] = np.add.reduceat(values, rows, dtype=np.float64)
         return sums
 
     def some_rows(self, rows: NDArray[np.int64]) -> Self:

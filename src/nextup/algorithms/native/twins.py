@@ -79,6 +79,7 @@ def solve_rows(
     jacobi: int,
     steps: int,
     tolerance: float,
+    reach: float,
     rounded: int,
     solutions: Floats,
     _threads: int,
@@ -98,6 +99,7 @@ def solve_rows(
             bool(jacobi),
             steps,
             tolerance,
+            reach,
             solutions[rows],
         )
 
@@ -131,6 +133,7 @@ def _solve_block(
     jacobi: bool,
     steps: int,
     tolerance: float,
+    reach: float,
     start: Floats,
 ) -> Floats:
     row_of = row_numbers(indptr)  # (nnz,)
@@ -143,7 +146,8 @@ def _solve_block(
         matrix = csr_matrix((coefficients, indices, indptr), shape=(len(shared), len(onto)))
         return np.asarray(matrix @ onto, np.float32)
 
-    x = np.where(np.diff(indptr)[:, None] > 0, start, 0)  # (rows, width)
+    start = np.where(np.diff(indptr)[:, None] > 0, start, 0)  # (rows, width)
+    x = start.copy()
     residual = spread(targets - weights * along(x), fixed) - shared * x
     diagonal = shared + spread(weights, fixed * fixed) if jacobi else shared
     scale = np.divide(1, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0)
@@ -166,7 +170,7 @@ def _solve_block(
             break
         keep = np.divide(energy, before, out=np.zeros_like(energy), where=before > 0)[:, None]
         direction = np.where(energy[:, None] > 0, scale * residual + keep * direction, 0)
-    return x
+    return x + np.float32(reach - 1) * (x - start)
 
 
 def solve_row(
@@ -195,6 +199,7 @@ def solve_row(
         0,
         steps,
         tolerance,
+        1.0,
         0,
         solution[None],
         1,

@@ -21,7 +21,7 @@ struct Rounded {
     typedef std::uint32_t Cell;
     typedef Words Cells;
     static constexpr int parts = 2;
-    static int offset(int cell, int part) { return cell + cell / 16 * 16 + part * 16; }
+    static int offset(int cell, int part) { return cell + (cell & ~15) + part * 16; }
     static Lanes part(Cells cells, int part) { return (Lanes)(part ? cells << 16 : cells); }
 };
 
