@@ -25,11 +25,18 @@ if TYPE_CHECKING:
     Vectors = tuple[np.ndarray, np.ndarray]
     Fit = Callable[[int], Vectors]
 
+OUR_RELAXATION = ImplicitALS().relaxation  # 1 would be exact alternation
 UNOBSERVED = 0.1  # weight of an unseen pair beside a seen one's 1.1
 SPARK_MEMORY = "10g"  # of the one process that is driver and executor
 
 
-def ours(train: Interactions, factors: int, l2: float, threads: int) -> Fit:
+def ours(
+    train: Interactions,
+    factors: int,
+    l2: float,
+    threads: int,
+    relaxation: float = OUR_RELAXATION,
+) -> Fit:
     def fit(epochs: int) -> Vectors:
         config = ImplicitALS(
             factors=factors,
@@ -38,6 +45,7 @@ def ours(train: Interactions, factors: int, l2: float, threads: int) -> Fit:
             frequency_exponent=0.0,
             confidence=True,
             iterations=epochs,
+            relaxation=relaxation,
             threads=threads,
         )
         model = config.fit(train, seed=1)

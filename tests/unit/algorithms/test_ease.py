@@ -82,6 +82,31 @@ def test_no_regularisation_is_refused(settings):
             component(**settings)
 
 
+@pytest.mark.parametrize("component", [Ease, SparseEase])
+def test_what_was_touched_lately_counts_more(component):
+    """Each place further back counts a share of the next; what is learned stays the same."""
+    users, items = np.nonzero(np.random.default_rng(3).random((40, 12)) < 0.5)
+    times = np.random.default_rng(4).permutation(len(users))
+    data = Interactions.from_pairs(users, items, None, times, n_users=40, n_items=12)
+    plain, fading = (
+        component(regularization=5.0, place_decay=decay).fit(data) for decay in (1.0, 0.5)
+    )
+    weights = plain.weights if component is Ease else plain.weights.toarray()
+    history = data.history(7)  # the newest comes last
+    share = 0.5 ** np.arange(len(history))[::-1]
+    assert fading.score(history) == pytest.approx(share @ weights[history.items], abs=1e-5)
+    assert fading.score_many(data)[7] == pytest.approx(fading.score(history), abs=1e-5)
+    assert not np.allclose(fading.score(history), plain.score(history))
+
+
+@pytest.mark.parametrize("place_decay", [0.0, 1.5])
+def test_a_place_counts_neither_nothing_nor_more_than_the_next(place_decay):
+    """A decay outside its range is refused at once, in both forms."""
+    for component in (Ease, SparseEase):
+        with pytest.raises(InvalidInput, match="place_decay"):
+            component(place_decay=place_decay)
+
+
 def test_with_all_neighbours_the_sparse_form_is_exact():
     """If every item may explain every other, the sparse form is EASE, where items co-occur."""
     data = random_touches(200, 12, 1500)

@@ -15,6 +15,7 @@ from nextup.algorithms.inputs import (
     check_not_negative,
     check_people,
     check_positive,
+    check_share,
     require_touches,
 )
 from nextup.algorithms.lists.selection import best_items, rank_in_blocks
@@ -47,12 +48,15 @@ class Ease:
 
     regularization: float = 250.0  # L2 weight
     weighted: bool = False  # use confidences; False: every touch alike
+    place_decay: float = 1.0  # each place further back in a history counts this much of the next
     exact_up_to: int = 12_000  # items; a larger catalogue gets the sparse form
     neighbours: int = 100  # of the sparse form
 
     def __post_init__(self) -> None:
         check_positive(regularization=self.regularization, neighbours=self.neighbours)
         check_not_negative(exact_up_to=self.exact_up_to)
+        check_positive(place_decay=self.place_decay)
+        check_share(place_decay=self.place_decay)
 
     def fit(
         self,
@@ -70,16 +74,17 @@ class Ease:
                 regularization=self.regularization,
                 neighbours=self.neighbours,
                 weighted=self.weighted,
+                place_decay=self.place_decay,
             )
             return smaller.fit(interactions, seed=seed, progress=progress)
-        emphasis = Emphasis(weighted=self.weighted)
-        touches = emphasis.matrix(interactions)  # (n_users, n_items)
+        touches = Emphasis(weighted=self.weighted).matrix(interactions)  # (n_users, n_items)
         if interactions.n_users < 0.75 * interactions.n_items:  # else products cost what is saved
             weights = _inverse_by_people(touches, self.regularization, progress)
         else:
             weights = _inverse_by_items(touches, self.regularization, progress)
         weights /= -np.diagonal(weights)[None, :].copy()
         np.fill_diagonal(weights, 0.0)
+        emphasis = Emphasis(weighted=self.weighted, place_decay=self.place_decay)
         return EaseModel(np.asarray(weights, np.float32), emphasis)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HOUR, DAY = 3_600.0, 86_400.0  # seconds
 FIRST_EPOCHS = 3  # of a first look
+PLACE_DECAYS = (1.0, 0.98, 0.95, 0.9, 0.8)  # 1: whoever touches in no order that matters
 EXACT_ITEMS = 12_000  # a closed form over all pairs of more items takes too much memory
 
 
@@ -80,6 +81,7 @@ SPACES: dict[str, dict[str, Dimension]] = {  # cheap ones first
         "regularization": Real(5.0, 2_000.0, log=True),
         "neighbours": Whole(30, 300, log=True),
         "weighted": OneOf((False, True)),
+        "place_decay": OneOf(PLACE_DECAYS),
     },
     "spectral": {
         "factors": Whole(16, 1_024, log=True),
@@ -92,6 +94,7 @@ SPACES: dict[str, dict[str, Dimension]] = {  # cheap ones first
     "ease": {
         "regularization": Real(5.0, 5_000.0, log=True),
         "weighted": OneOf((False, True)),
+        "place_decay": OneOf(PLACE_DECAYS),
     },
 }
 

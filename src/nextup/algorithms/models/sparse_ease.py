@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy import linalg, sparse
 
-from nextup.algorithms.inputs import check_positive, require_touches
+from nextup.algorithms.inputs import check_positive, check_share, require_touches
 from nextup.algorithms.models.emphasis import Emphasis
 from nextup.algorithms.models.linear_items import (
     LinearItemModel,
@@ -39,12 +39,17 @@ class SparseEase:
     regularization: float = 100.0  # L2 weight
     neighbours: int = 100  # items that may explain another, the most similar by cosine
     weighted: bool = False  # use confidences; False: every touch alike
+    place_decay: float = 1.0  # each place further back in a history counts this much of the next
     threads: int = 2  # items solved at a time; changes nothing but the time
 
     def __post_init__(self) -> None:
         check_positive(
-            regularization=self.regularization, neighbours=self.neighbours, threads=self.threads
+            regularization=self.regularization,
+            neighbours=self.neighbours,
+            place_decay=self.place_decay,
+            threads=self.threads,
         )
+        check_share(place_decay=self.place_decay)
 
     def fit(
         self,
@@ -57,8 +62,8 @@ class SparseEase:
         """Raises InvalidInput where there is no touch at all."""
         del seed, warm_start
         require_touches(interactions)
-        emphasis = Emphasis(weighted=self.weighted)
-        gram = _gram(emphasis.matrix(interactions))  # (n_items, n_items)
+        touches = Emphasis(weighted=self.weighted).matrix(interactions)
+        gram = _gram(touches)  # (n_items, n_items)
         supports = _most_similar(gram, self.neighbours)
         n_items = interactions.n_items
         block = 1024
@@ -76,6 +81,7 @@ class SparseEase:
         by_target = sparse.csr_array(
             (np.concatenate(values), supports.indices, supports.indptr), shape=supports.shape
         )
+        emphasis = Emphasis(weighted=self.weighted, place_decay=self.place_decay)
         return SparseEaseModel(without_diagonal(by_target.T.tocsr()), emphasis)
 
     def _column(
