@@ -57,6 +57,20 @@ def row(what: str, ours: float, rival: float, rival_name: str, goal: float) -> R
     )
 
 
+def quality_row(what: str, ours: float, rival: float, rival_name: str, goal: float) -> Row:
+    """Quality is better when larger, so the ratio is ours by the rival's."""
+    ratio = ours / rival
+    return Row(
+        what=what,
+        ours=round(ours, 4),
+        rival=round(rival, 4),
+        rival_name=rival_name,
+        ratio=round(ratio, 4),
+        goal=round(goal, 4),
+        met=ratio >= goal,
+    )
+
+
 def report(rows: Sequence[Row], *, as_json: bool) -> None:
     """Print the rows: one JSON list and nothing else, or a table."""
     if as_json:
@@ -176,14 +190,15 @@ def gowalla() -> Split:
     """Gowalla in its published split."""
     with zipfile.ZipFile(DATA / "gowalla.zip") as archive:
         parts = [
-            _adjacency(archive.read(f"gowalla/{part}.txt").decode()) for part in ("train", "test")
+            adjacency(archive.read(f"gowalla/{part}.txt").decode()) for part in ("train", "test")
         ]
     shape = {"n_users": 29_858, "n_items": 40_981}
     train, test = (Interactions.from_pairs(*pairs.T, **shape) for pairs in parts)
     return Split("gowalla 1M", train, test)
 
 
-def _adjacency(text: str) -> np.ndarray:
+def adjacency(text: str) -> np.ndarray:
+    """Pairs of person and item, (n, 2), from lines of one person and all their items."""
     lines = [np.array(line.split(), np.int64) for line in text.splitlines()]
     users = np.concatenate([np.full(len(line) - 1, line[0]) for line in lines])
     return np.stack([users, np.concatenate([line[1:] for line in lines])], axis=1)

@@ -17,41 +17,31 @@ bootstrap intervals. One within its interval is not counted as met.
 from __future__ import annotations
 
 import argparse
-import importlib
 import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from benchmarks import _harness as harness  # isort: skip  first: it cleans the environment
 
 import numpy as np
-from benchmarks._rivals import RIVALS, lists, trials
+from benchmarks._quality_rivals import compare_with_rivals
+from benchmarks._quality_tasks import SEED, TUNED_ON, goodbooks, movielens, read_pair
 
-from nextup.algorithms.components import Ranking
-from nextup.algorithms.evaluation.evaluate import evaluate, rank_everyone
-from nextup.algorithms.evaluation.metrics import ndcg as ndcg_of
-from nextup.algorithms.evaluation.splits import (
-    leave_last_out,
-    random_holdout,
-    select_people,
-    strong_generalisation_split,
-)
-from nextup.algorithms.evaluation.statistics import bootstrap_interval, paired_difference
-from nextup.algorithms.interactions import Interactions
+from nextup.algorithms.evaluation.evaluate import evaluate
 from nextup.algorithms.models import by_name as models
 from nextup.algorithms.models.blend_weights import fit_weights
 from nextup.algorithms.models.blending import BlendModel
-from nextup.algorithms.models.search_spaces import SPACES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nextup.algorithms.components import Fitted
+    from benchmarks._quality_tasks import Asked, Task
 
-SEED = 1
-TUNED_ON = 8_000  # people of the validation part, at most
+    from nextup.algorithms.components import Fitted
+    from nextup.algorithms.interactions import Interactions
+
 EXACT_ITEMS = 12_000  # above, EASE's closed form takes minutes and gigabytes: only on request
 ANY_SIZE = 1_000_000  # items
 
@@ -79,10 +69,6 @@ LARGER = {  # tuned small, then grown
     "spectral": {"factors": 1024},
 }
 
-OUR_KINDS = ("item_item", "als", "ease", "next_item", "spectral")  # by SPACES, for the comparison
-OUR_KINDS_TRIALS = 5  # of each; a rival gets as many as all together
-HIDDEN = 5  # each person's last touches
-
 PUBLISHED_GOWALLA = {  # Recall@20, NDCG@20 on this very split (BARS leaderboard)
     "EASE": (0.1765, 0.1467),
     "GF-CF": (0.1849, 0.1518),
@@ -94,25 +80,6 @@ PUBLISHED_GOODBOOKS = {"EASE": 0.304, "SLIM": 0.313}  # NDCG@100, another draw o
 GOAL_GOODBOOKS = 0.320
 
 
-class Asked(NamedTuple):
-    """People whose hidden touches are to be found."""
-
-    history: Interactions
-    truth: Interactions
-
-
-@dataclass
-class Task:
-    """Something to learn from, something to tune on, and a measure."""
-
-    name: str
-    train: Interactions
-    test: Asked
-    tune_train: Interactions
-    tune: Asked
-    cutoff: int
-
-
 @dataclass
 class Result:
     """What a model reached on the test."""
@@ -120,48 +87,6 @@ class Result:
     recall: float
     ndcg: float
     seconds: float  # of training
-
-
-def pair(name: str, train: Interactions, test: Interactions) -> Task:
-    """A split of each person's touches; the validation part is one more of the same kind, in which
-    as large a share is hidden."""
-    rng = np.random.default_rng(SEED)
-    hidden = random_holdout(train, rng=rng, share=len(test) / (len(train) + len(test)))
-    some = np.flatnonzero(np.diff(hidden.truth.indptr) > 0)
-    some = np.sort(rng.choice(some, min(TUNED_ON, len(some)), replace=False))
-    tune = Asked(select_people(hidden.train, some), select_people(hidden.truth, some))
-    return Task(name, train, Asked(train, test), hidden.train, tune, 20)
-
-
-def goodbooks() -> Task:
-    """Ratings of four and five; 3,000 people held out for the test, 2,000 more for tuning."""
-    with zipfile.ZipFile(harness.DATA / "goodbooks-10k.zip") as archive:
-        lines = archive.read("goodbooks-10k/ratings.csv").decode().splitlines()[1:]
-    books, users, stars = np.array([line.split(",") for line in lines], np.int64).T
-    liked = stars >= 4
-    _, users = np.unique(users[liked], return_inverse=True)
-    pairs = np.unique(np.stack([users, books[liked] - 1]), axis=1)  # some occur twice
-    shape = {"n_users": int(users.max()) + 1, "n_items": int(books.max())}
-    touches = Interactions.from_pairs(*pairs, **shape)
-    rng = np.random.default_rng(SEED)
-    test = strong_generalisation_split(touches, rng=rng, held_out=3000, min_touches=5)
-    tune = strong_generalisation_split(test.train, rng=rng, held_out=2000, min_touches=5)
-    return Task(
-        "goodbooks",
-        test.train,
-        Asked(test.fold_in, test.truth),
-        tune.train,
-        Asked(tune.fold_in, tune.truth),
-        100,
-    )
-
-
-def read_pair(name: str, train: str, test: str) -> Task:
-    """From two texts in Gowalla's format."""
-    parts = [harness._adjacency(text) for text in (train, test)]
-    users, items = np.concatenate(parts).max(axis=0) + 1
-    shape = {"n_users": int(users), "n_items": int(items)}
-    return pair(name, *(Interactions.from_pairs(*part.T, **shape) for part in parts))
 
 
 def measure(model: Fitted, asked: Asked, train: Interactions, cutoff: int) -> tuple[float, float]:
@@ -227,20 +152,6 @@ def run(task: Task, kinds: Sequence[str]) -> dict[str, Result]:
     return results
 
 
-def row(what: str, ours: float, rival: float, rival_name: str, goal: float) -> harness.Row:
-    """Quality is better when larger, so the ratio is ours by the rival's."""
-    ratio = ours / rival
-    return harness.Row(
-        what=what,
-        ours=round(ours, 4),
-        rival=round(rival, 4),
-        rival_name=rival_name,
-        ratio=round(ratio, 4),
-        goal=round(goal, 4),
-        met=ratio >= goal,
-    )
-
-
 def pair_rows(task: Task, results: Mapping[str, Result]) -> list[harness.Row]:
     """Beside published figures where the data are Gowalla's, else beside plain neighbours."""
     train, test = task.train, task.test.truth
@@ -250,7 +161,7 @@ def pair_rows(task: Task, results: Mapping[str, Result]) -> list[harness.Row]:
             return within
         name = f"{task.name} NDCG@20: blend against item-item neighbours"
         ours, neighbours = results["blend"].ndcg, results["item_item"].ndcg
-        return [row(name, ours, neighbours, "item_item", 1.0), *within]
+        return [harness.quality_row(name, ours, neighbours, "item_item", 1.0), *within]
     best = max(results, key=lambda name: results[name].ndcg)
     rows = []
     for number, measured in enumerate(("Recall@20", "NDCG@20")):
@@ -262,14 +173,14 @@ def pair_rows(task: Task, results: Mapping[str, Result]) -> list[harness.Row]:
             # reproduced means: the published figure, to the last digit given but one
             goal = GOAL_GOWALLA[number] / figures[number] if kind == best else 0.995
             what = f"{task.name} {measured}: {kind} against {rival}"
-            rows.append(row(what, ours, figures[number], rival, goal))
+            rows.append(harness.quality_row(what, ours, figures[number], rival, goal))
     return rows + within_rows(f"{task.name} NDCG@20", results)
 
 
 def goodbooks_rows(results: Mapping[str, Result]) -> list[harness.Row]:
     best = max(results, key=lambda name: results[name].ndcg)
     return [
-        row(
+        harness.quality_row(
             f"goodbooks NDCG@100: {best} against {rival}, as published",
             results[best].ndcg,
             figure,
@@ -284,110 +195,7 @@ def within_rows(what: str, results: Mapping[str, Result]) -> list[harness.Row]:
     """The blend beside the best of its own parts, in this very run."""
     single = max((name for name in results if name != "blend"), key=lambda n: results[n].ndcg)
     name = f"{what}: blend against the best single model"
-    return [row(name, results["blend"].ndcg, results[single].ndcg, single, 1.0)]
-
-
-def movielens() -> Task:
-    """ml-latest-small, ratings of three and more; each person's last five are the test.
-
-    Almost everybody there rates in one sitting and never comes back, so that no single moment
-    leaves enough people with a past and a future: the split is by each person's own time. The
-    validation part is the five before.
-    """
-    with zipfile.ZipFile(harness.DATA / "ml-latest-small.zip") as archive:
-        lines = archive.read("ml-latest-small/ratings.csv").decode().splitlines()[1:]
-    users, films, stars, times = np.array([line.split(",") for line in lines], np.float64).T
-    liked = stars >= 3
-    _, user = np.unique(users[liked], return_inverse=True)
-    _, film = np.unique(films[liked], return_inverse=True)
-    shape = {"n_users": int(user.max()) + 1, "n_items": int(film.max()) + 1}
-    times = times[liked].astype(np.int64)
-    touches = Interactions.from_pairs(user, film, None, times, **shape)
-    test = leave_last_out(touches, n_last=HIDDEN, min_touches=2 * HIDDEN)
-    tune = leave_last_out(test.train, n_last=HIDDEN, min_touches=2 * HIDDEN)
-    return Task(
-        "ml-latest-small",
-        test.train,
-        Asked(test.train, test.truth),
-        tune.train,
-        Asked(tune.train, tune.truth),
-        10,
-    )
-
-
-def compare_with_rivals(task: Task) -> list[harness.Row]:
-    """The blend of our models beside every rival; all tuned on the validation part alone."""
-    ours = _per_person(_our_lists(task), task.test, task.cutoff)
-    rng = np.random.default_rng(SEED)
-    mean, low, high, people = bootstrap_interval(ours, rng=rng)
-    harness.say(f"{task.name}: ours {mean:.4f} ({low:.4f} to {high:.4f}), {people} people")
-    rows = []
-    for rival in RIVALS:
-        try:
-            importlib.import_module(rival.library)
-        except ImportError:
-            harness.say(f"{task.name}: {rival.name} skipped, {rival.library} is not installed")
-            continue
-        tried = []
-        for given in trials(rival.space, OUR_KINDS_TRIALS * len(OUR_KINDS), SEED):
-            try:
-                items = lists(rival, given, task.tune_train, task.cutoff)
-            except Exception as error:  # whatever it is, other settings may still work
-                harness.say(f"{task.name}: {rival.name} {given} fails: {error}")
-                continue
-            tried.append((_mean(items, task.tune, task.cutoff), given))
-        if not tried:
-            harness.say(f"{task.name}: {rival.name} skipped, none of its trials worked")
-            continue
-        _, best = max(tried, key=lambda one: one[0])
-        theirs = _per_person(lists(rival, best, task.train, task.cutoff), task.test, task.cutoff)
-        gain = paired_difference(ours, theirs, rng=rng)
-        harness.say(
-            f"{task.name}: {rival.name} {best}: {np.nanmean(theirs):.4f}; ours over it "
-            f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}), p {gain.p_value:.4f}"
-        )
-        what = f"{task.name} NDCG@{task.cutoff} by time: blend against {rival.name}"
-        one = row(what, float(np.nanmean(ours)), float(np.nanmean(theirs)), rival.name, 1.0)
-        rows.append({**one, "met": gain.is_better})
-    return rows
-
-
-def _our_lists(task: Task) -> np.ndarray:
-    """The best of each of our kinds, by as many trials each, and weights for the blend."""
-    found = []
-    for kind in OUR_KINDS:
-        tried = []
-        for given in trials(SPACES[kind], OUR_KINDS_TRIALS, SEED):
-            fitted = models.component(kind, **given).fit(task.tune_train, seed=SEED)
-            items = rank_everyone(fitted, task.tune.history, task.cutoff).items
-            tried.append((_mean(items, task.tune, task.cutoff), given, fitted))
-        reached, given, fitted = max(tried, key=lambda one: one[0])
-        harness.say(f"{task.name}: {kind} {given}: {reached:.4f} on the validation part")
-        found.append((kind, given, fitted))
-    blend = fit_weights(
-        [fitted for _, _, fitted in found],
-        *task.tune,
-        rng=np.random.default_rng(SEED),
-        cutoff=task.cutoff,
-    )
-    harness.say(f"{task.name}: blend {dict(zip(OUR_KINDS, blend.weights, strict=True))}")
-    used = [number for number, weight in enumerate(blend.weights) if weight > 0]
-    whole = BlendModel(
-        tuple(
-            models.component(found[n][0], **found[n][1]).fit(task.train, seed=SEED) for n in used
-        ),
-        np.array([blend.weights[n] for n in used]),
-        "deviation",
-    )
-    return rank_everyone(whole, task.test.history, task.cutoff).items
-
-
-def _per_person(items: np.ndarray, asked: Asked, cutoff: int) -> np.ndarray:
-    return ndcg_of(Ranking(items, np.zeros(items.shape, np.float32)), asked.truth, cutoff)
-
-
-def _mean(items: np.ndarray, asked: Asked, cutoff: int) -> float:
-    return float(np.nanmean(_per_person(items, asked, cutoff)))
+    return [harness.quality_row(name, results["blend"].ndcg, results[single].ndcg, single, 1.0)]
 
 
 def kinds_for(task: Task, *, exact_ease: bool) -> list[str]:
