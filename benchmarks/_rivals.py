@@ -6,6 +6,8 @@ one seed. A space is as wide as the library's own documentation and tuning examp
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -154,7 +156,8 @@ def lists(rival: Rival, settings: Mapping[str, Any], train: Interactions, limit:
         shape=(train.n_users, train.n_items),
     )
     make = _implicit if rival.library == "implicit" else _irspack
-    return make(rival, settings, touches, limit)
+    with contextlib.redirect_stdout(sys.stderr):  # where progress belongs
+        return make(rival, settings, touches, limit)
 
 
 def _implicit(

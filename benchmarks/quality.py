@@ -69,10 +69,11 @@ LARGER = {  # tuned small, then grown
     "spectral": {"factors": 1024},
 }
 
+BEST_PUBLISHED = "the best published"
 PUBLISHED_GOWALLA = {  # Recall@20, NDCG@20 on this very split (BARS leaderboard)
     "EASE": (0.1765, 0.1467),
     "GF-CF": (0.1849, 0.1518),
-    "the best published": (0.1872, 0.1580),
+    BEST_PUBLISHED: (0.1872, 0.1580),
 }
 GOWALLA_SHAPE = (29_858, 40_981, 810_128, 217_242)  # people, items, touches of train and test
 GOAL_GOWALLA = (0.1900, 0.1600)
@@ -171,7 +172,7 @@ def pair_rows(task: Task, results: Mapping[str, Result]) -> list[harness.Row]:
                 continue
             ours = (results[kind].recall, results[kind].ndcg)[number]
             # reproduced means: the published figure, to the last digit given but one
-            goal = GOAL_GOWALLA[number] / figures[number] if kind == best else 0.995
+            goal = GOAL_GOWALLA[number] / figures[number] if rival == BEST_PUBLISHED else 0.995
             what = f"{task.name} {measured}: {kind} against {rival}"
             rows.append(harness.quality_row(what, ours, figures[number], rival, goal))
     return rows + within_rows(f"{task.name} NDCG@20", results)
