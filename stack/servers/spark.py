@@ -89,7 +89,9 @@ class Spark(Server):
         return f"http://127.0.0.1:{self._web_port}"
 
     def _state(self) -> dict[str, Any] | None:
-        with suppress(OSError), urllib.request.urlopen(f"{self.web}/json/", timeout=2) as answer:
+        """What the master tells of itself; for a moment at its start it answers with a page."""
+        not_yet = (OSError, json.JSONDecodeError)
+        with suppress(*not_yet), urllib.request.urlopen(f"{self.web}/json/", timeout=2) as answer:
             state: dict[str, Any] = json.load(answer)
             return state
         return None
