@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope as AsgiScope
 
     from nextup.domain.events import LogRow
+    from nextup.entrypoints.api.arrived import Arrived
     from nextup.services.access.rates import Rates
     from nextup.services.access.tenants import DeploymentPorts
     from nextup.services.recommending.changes import Changes
@@ -77,18 +78,26 @@ ABOUT = (
 CORS_SECONDS = 600  # that a browser remembers what it may do
 
 
-class _App(FastAPI):
+class Early(NamedTuple):
+    """What is answered without the framework, by a server that knows how."""
+
+    lists: Hot
+    events: HotEvents
+
+    def meet(self, request: Arrived) -> bool:
+        """Whether the request is answered, or will be."""
+        return self.lists.meet(request) or self.events.meet(request)
+
+
+class App(FastAPI):
     """FastAPI, with errors described as they are sent, and some requests answered before it."""
 
-    hot: Hot | None = None
-    hot_events: HotEvents | None = None
+    early: Early | None = None
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
-        if scope["type"] == "http" and self.hot_events is not None and self.hot is not None:
-            left = await self.hot_events.answer(scope, receive, send)
-            if left is not None:
-                await self.hot.answer(scope, left, send, super().__call__)
+        if scope["type"] == "http" and self.early is not None:
+            await self.early.lists.answer(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -125,7 +134,7 @@ def create_app(
     changes: Changes | None = None,
     duties: Callable[[str], Duty] | None = None,
     rates: Rates | None = None,
-) -> FastAPI:
+) -> App:
     """The app. Its background work runs between start-up and shutdown; the platform is the
     caller's to close, those of other tenants are opened and closed here. For one of several
     workers, `changes` and `rates` are what they share, and `duties` gives each tenant's duty by
@@ -157,7 +166,7 @@ def create_app(
         if tracing is not None:
             await run_sync(tracing.close)
 
-    app = _App(
+    app = App(
         title="Nextup",
         version=__version__,
         description=ABOUT,
@@ -197,8 +206,7 @@ def create_app(
         lists = Tally(metrics, LISTS, "GET", 200)
         compress_bytes = settings.server.compress_bytes
         short_way = ShortWay(overload, app.state.ranking, lists, compress_bytes=compress_bytes)
-        app.hot = Hot(turn, tenants, lists, short_way)
-        app.hot_events = HotEvents(
+        events = HotEvents(
             turn,
             tenants,
             Tally(metrics, EVENTS, "POST", 202),
@@ -206,6 +214,8 @@ def create_app(
             compress_bytes=compress_bytes,
             max_body_bytes=settings.server.max_body_bytes,
         )
+        framework = super(App, app).__call__
+        app.early = Early(Hot(framework, turn, tenants, lists, short_way), events)
     return app
 
 

@@ -3,22 +3,22 @@ a request is whole, and in the time that they take for it or for reading an answ
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from nextup.entrypoints.api.arrived import Arrived, Early, Step
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from starlette.types import Scope, Send
+    from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from nextup.settings import Server
 
 MOST_HEAD_BYTES = 64 << 10  # of a request's first line and headers
-AT_ONCE = "nextup.at_once"  # in the scope of a request: what sends an answer in one piece
 PROBLEM = (
     '{{"type":"urn:nextup:problem:{slug}","title":"{title}","status":{status},"detail":"{detail}",'
     '"cure":"{cure}","request_id":""}}'
@@ -40,13 +40,15 @@ class Limits(NamedTuple):
 
 class BoundedConnection(HttpToolsProtocol):
     """uvicorn's protocol, with deadlines that `overdue` looks for once in a while: cheaper than
-    a timer for each request."""
+    a timer for each request. What `early` answers costs no task and no way through the app."""
 
     limits = Limits()
+    early: Early | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse what is beyond the limit of connections; the others have time for a head."""
         super().connection_made(transport)
+        self.when_whole: Callable[[], object] | None = None  # what is to be done about a body
         self.head_bytes = 0
         self.in_head = True
         self.deadline: float | None = self.loop.time() + self.limits.head_seconds
@@ -85,17 +87,27 @@ class BoundedConnection(HttpToolsProtocol):
         self.in_head = False
         self.head_bytes = 0
         self.deadline = self.loop.time() + self.limits.body_seconds
-        asked = self.scope
         super().on_headers_complete()
-        if self.cycle is not None and self.cycle.scope is asked:  # else it became something else
-            scope = cast("dict[str, Any]", asked)
-            scope[AT_ONCE] = partial(_answered, self.cycle)
 
     def on_message_complete(self) -> None:
         """The request is whole: what follows is our own time."""
         self.in_head = True
         self.deadline = None
         super().on_message_complete()
+        if self.when_whole is not None:
+            go_on, self.when_whole = self.when_whole, None
+            go_on()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Called by uvicorn when a request's turn on the connection has come."""
+        if self.early is None:
+            self.start(cycle, app)
+        else:
+            self.early.meet(Arrived(cycle, app, self))
+
+    def start(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Let an app answer, in a task of its own."""
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn for what is not HTTP."""
@@ -145,9 +157,10 @@ class BoundedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-def bounded(limits: Limits) -> type[BoundedConnection]:
-    """The protocol with these limits."""
-    return type("BoundedConnection", (BoundedConnection,), {"limits": limits})
+def bounded(limits: Limits, early: Step | None = None) -> type[BoundedConnection]:
+    """The protocol with these limits; `early` is asked before the app."""
+    own = {"limits": limits, "early": None if early is None else Early(early)}
+    return type("BoundedConnection", (BoundedConnection,), own)
 
 
 def end_overdue(connections: Iterable[Any], now: float) -> int:
@@ -159,33 +172,3 @@ def end_overdue(connections: Iterable[Any], now: float) -> int:
         each.end()
     return len(overdue)
 
-
-async def answer(
-    scope: Scope, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
-) -> None:
-    """A whole answer, in one piece where the server can: head and body by themselves are two calls
-    of the system, which cost more than all else that is done for a small one."""
-    at_once = scope.get(AT_ONCE)
-    if at_once is not None and at_once(status, headers, body):
-        return
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _answered(
-    cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]], body: bytes
-) -> bool:
-    """Whether it was sent: where the connection ends or is slow to read, uvicorn knows what to do.
-    What is told to `cycle` is what it notes itself when it sends a body."""
-    ending = any(name == b"connection" for name, _ in cycle.default_headers)
-    if ending or not cycle.keep_alive or cycle.disconnected or cycle.flow.write_paused:
-        return False
-    lines = [STATUS_LINE[status]]
-    for name, value in (*cycle.default_headers, *headers):
-        lines += (name, b": ", value, b"\r\n")
-    lines += (b"\r\n", body)
-    cycle.transport.write(b"".join(lines))
-    cycle.response_started = cycle.response_complete = True
-    cycle.message_event.set()
-    cycle.on_response()
-    return True

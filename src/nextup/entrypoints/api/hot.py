@@ -1,4 +1,4 @@
-"""The hottest read, `GET /v1/users/{user_id}/recommendations`, answered before the framework.
+"""The hottest read, `GET /v1/users/{user_id}/recommendations`, answered as soon as it is read.
 
 The route in `recommendations.py`, or the short way to it, makes every answer. While nothing
 changes for a person, this gives the very bytes again, with the same headers, counted in the same
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from nextup.domain.clients import Scope as Need
 from nextup.domain.errors import NextupError
 from nextup.entrypoints.api.access import CALLER, NEEDED, REFUSED
-from nextup.entrypoints.api.connections import answer
 from nextup.entrypoints.api.edge import HEADER, request_id_of
 from nextup.services.recommending.answers import Answer
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from nextup.entrypoints.api.arrived import Arrived
     from nextup.entrypoints.api.short_way import ShortWay
     from nextup.entrypoints.api.tally import Tally
     from nextup.entrypoints.api.turn import Turn
@@ -35,6 +35,7 @@ ROUTE = "/v1/users/{user_id}/recommendations"
 BEFORE, AFTER = ROUTE.split("{user_id}")
 OWN_ANSWER = {b"if-none-match", b"if-modified-since", b"range", b"content-length", b"expect"}
 MATTERS = {b"accept-encoding", b"origin", b"accept"}  # to what is answered
+FOUND = "nextup.found"  # in the scope of a request that was met: what `find` gave
 RESTS = 2  # after a renewal, of its time: those who are answered meanwhile wait less
 LEVEL = re.compile(rb'"level":"([a-z]+)"')
 WHOLE = b'"missing":[]'  # nothing had to be done without
@@ -60,7 +61,11 @@ class Ageing(NamedTuple):
 class Hot:
     """For one event loop."""
 
-    def __init__(self, turn: Turn, tenants: Tenants, tally: Tally, short_way: ShortWay) -> None:
+    def __init__(
+        self, app: ASGIApp, turn: Turn, tenants: Tenants, tally: Tally, short_way: ShortWay
+    ) -> None:
+        """`app` is the framework: it makes what the short way cannot."""
+        self._app = app
         self._turn = turn
         self._tenants = tenants
         self._tally = tally
@@ -94,36 +99,41 @@ class Hot:
         asked = Asked(serving, user_id, key)
         return asked if found is None else Ageing(found, asked)
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
-        """Answer what can be, and let the app answer the rest. What it makes behind an answer that
-        was given is sent to nobody, and counted in place of that answer."""
+    def meet(self, request: Arrived) -> bool:
+        """Whether it could be answered at once. What is made behind an answer that ages is sent to
+        nobody, and counted in place of that answer."""
         started = perf_counter()
-        found = self.find(scope)
-        match found:
-            case Answer():
-                await _give(found, scope, send)
-                self._tally.add(found.level, perf_counter() - started)
-            case Ageing(kept, asked):
-                await _give(kept, scope, send)
-                async with self._renewing:
-                    began = perf_counter()
-                    await self._make(asked, scope, receive, _nowhere, app)
-                    await asyncio.sleep(RESTS * (perf_counter() - began))
-            case Asked():
-                await self._make(found, scope, receive, send, app)
-            case None:
-                await app(scope, receive, send)
+        scope = request.scope
+        found = scope[FOUND] = self.find(scope)
+        if found is None or isinstance(found, Asked):
+            return False
+        kept = found.answer if isinstance(found, Ageing) else found
+        headers = [*kept.headers, (HEADER, request_id_of(scope))]
+        request.answer(200, headers, kept.body)
+        if isinstance(found, Ageing):
+            request.afterwards(self._renew(found.asked, scope, request.receive))
+        else:
+            self._tally.add(kept.level, perf_counter() - started)
+        return True
 
-    async def _make(
-        self, asked: Asked, scope: Scope, receive: Receive, send: Send, app: ASGIApp
-    ) -> None:
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what was not answered when it was met."""
+        found = scope.pop(FOUND, None)
+        if isinstance(found, Asked):
+            await self._make(found, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _renew(self, asked: Asked, scope: Scope, receive: Receive) -> None:
+        async with self._renewing:
+            began = perf_counter()
+            await self._make(asked, scope, receive, _nowhere)
+            await asyncio.sleep(RESTS * (perf_counter() - began))
+
+    async def _make(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         keeping = Keeping(asked, send).send
         if not await self._short_way.answer(asked.serving, asked.user_id, scope, receive, keeping):
-            await app(scope, receive, keeping)
-
-
-async def _give(kept: Answer, scope: Scope, send: Send) -> None:
-    await answer(scope, send, 200, [*kept.headers, (HEADER, request_id_of(scope))], kept.body)
+            await self._app(scope, receive, keeping)
 
 
 async def _nowhere(_: Message) -> None:

@@ -1,4 +1,4 @@
-"""The hottest write, `POST /v1/events`, taken in before the framework, many requests at a time.
+"""The hottest write, `POST /v1/events`, taken in as soon as it is read, many at a time.
 
 What arrives while events are being written shares the next transaction, and one thread carries
 all of it. Only good events are answered here; what is refused or goes wrong is left to the route
@@ -8,6 +8,8 @@ in `events.py`, which finds in the scope what became of it.
 from __future__ import annotations
 
 import asyncio
+import logging
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -16,15 +18,15 @@ import msgspec
 from nextup.domain.clients import Scope as Need
 from nextup.domain.errors import NextupError
 from nextup.entrypoints.api.access import CALLER, NEEDED, REFUSED
-from nextup.entrypoints.api.connections import answer
 from nextup.entrypoints.api.edge import HEADER, request_id_of
 from nextup.services.intake import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import Scope
 
+    from nextup.entrypoints.api.arrived import Arrived
     from nextup.entrypoints.api.overload import Overload
     from nextup.entrypoints.api.tally import Tally
     from nextup.entrypoints.api.turn import Turn
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from nextup.services.intake import Intake, Outcome
 
     Headers = list[tuple[bytes, bytes]]
+    Told = Callable[[Outcome | Exception], object]
+
+log = logging.getLogger(__name__)
 
 PATH = "/v1/events"
 OUTCOME = "nextup.outcome"  # in the scope of a request whose event was judged before the route
@@ -66,27 +71,37 @@ class HotEvents:
         self._longest = min(LONGEST, max_body_bytes)
         self._groups: dict[int, _Groups] = {}
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
-        """Answer, and return nothing; or return how the app is to receive."""
+    def meet(self, request: Arrived) -> bool:
+        """Whether this is one of them: it is answered when its body is there, or goes on."""
+        headers = self._headers(request.scope)
+        if headers is None:
+            return False
+        request.when_whole(partial(self._take, headers))
+        return True
+
+    def _take(self, headers: Headers, request: Arrived) -> bool:
         started = perf_counter()
-        headers = self._headers(scope)
-        if headers is None or not self._overload.enter():
-            return receive
-        try:
-            read: list[Message] = []
-            outcome = await self._outcome(scope, receive, read)
-            if outcome is None or outcome.fate is Fate.REJECTED:
-                return _again(read, receive)
-            duplicate = b"true}" if outcome.fate is Fate.DUPLICATE else b"false}"
-            event_id = msgspec.json.encode(outcome.event_id)
-            body = b'{"event_id":%b,"duplicate":%b' % (event_id, duplicate)
-            length = (b"content-length", b"%d" % len(body))
-            headers = [length, *headers, (HEADER, request_id_of(scope))]
-            await answer(scope, send, 202, headers, body)
-        finally:
-            self._overload.leave()
+        intake = self._intake(request.scope)
+        if intake is None or not self._overload.enter():
+            return False
+        self._group(intake).take(request.body, partial(self._told, request, headers, started))
+        return True
+
+    def _told(
+        self, request: Arrived, headers: Headers, started: float, outcome: Outcome | Exception
+    ) -> None:
+        """What became of it; the route has to say, or to see, why it was not good."""
+        self._overload.leave()
+        request.scope[OUTCOME] = outcome
+        if isinstance(outcome, Exception) or outcome.fate is Fate.REJECTED:
+            request.leave()
+            return
+        duplicate = b"true}" if outcome.fate is Fate.DUPLICATE else b"false}"
+        event_id = msgspec.json.encode(outcome.event_id)
+        body = b'{"event_id":%b,"duplicate":%b' % (event_id, duplicate)
+        length = (b"content-length", b"%d" % len(body))
+        request.answer(202, [length, *headers, (HEADER, request_id_of(request.scope))], body)
         self._tally.add("", perf_counter() - started)
-        return None
 
     def _headers(self, scope: Scope) -> Headers | None:
         """Those of a good answer; nothing where this is another request, or one of which only the
@@ -105,8 +120,8 @@ class HotEvents:
             return None
         return VARY if compressed else FIXED
 
-    async def _outcome(self, scope: Scope, receive: Receive, read: list[Message]) -> Outcome | None:
-        """What became of the event; nothing where the route has to say, or to see, why not."""
+    def _intake(self, scope: Scope) -> Intake | None:
+        """The caller's; nothing where the route has to say why not."""
         try:
             caller = self._turn.admit(scope["headers"], Need.WRITE)
         except NextupError as error:
@@ -114,14 +129,7 @@ class HotEvents:
             return None
         scope[CALLER], scope[NEEDED] = caller, Need.WRITE
         serving = self._tenants.at_hand(caller, Need.WRITE)
-        if serving is None:
-            return None
-        body = await _body(receive, read)
-        if body is None or len(body) > self._longest:
-            return None
-        outcome = await self._group(serving.intake).take(body)
-        scope[OUTCOME] = outcome
-        return None if isinstance(outcome, Exception) else outcome
+        return None if serving is None else serving.intake
 
     def _group(self, intake: Intake) -> _Groups:
         found = self._groups.get(id(intake))
@@ -138,17 +146,14 @@ class _Groups:
     def __init__(self, intake: Intake, forget: Callable[[], object]) -> None:
         self._intake = intake
         self._forget = forget
-        self._waiting: list[tuple[bytes, asyncio.Future[Outcome | Exception]]] = []
+        self._waiting: list[tuple[bytes, Told]] = []
         self._carrier: asyncio.Task[None] | None = None
 
-    async def take(self, record: bytes) -> Outcome | Exception:
-        """What became of the record, or why it could not be taken in."""
-        loop = asyncio.get_running_loop()
-        told: asyncio.Future[Outcome | Exception] = loop.create_future()
+    def take(self, record: bytes, told: Told) -> None:
+        """`told` is called with what became of the record, or why it could not be taken in."""
         self._waiting.append((record, told))
         if self._carrier is None:
             self._start()
-        return await told
 
     def _start(self) -> None:
         self._carrier = asyncio.get_running_loop().create_task(self._carry())
@@ -172,29 +177,8 @@ class _Groups:
             except Exception as error:
                 outcomes = [error] * len(group)
             for (_, told), outcome in zip(group, outcomes, strict=True):
-                if not told.done():  # its caller may have gone
-                    told.set_result(outcome)
+                try:
+                    told(outcome)
+                except Exception:  # the others are to be told all the same
+                    log.exception("What became of an event could not be said")
 
-
-async def _body(receive: Receive, read: list[Message]) -> bytes | None:
-    """The whole body; nothing where the caller went away."""
-    while True:
-        message = await receive()
-        read.append(message)
-        if message["type"] != "http.request":
-            return None
-        if not message.get("more_body"):
-            break
-    return b"".join(message.get("body", b"") for message in read)
-
-
-def _again(read: list[Message], receive: Receive) -> Receive:
-    """Receives what was read already, and then what follows."""
-    left = iter(read)
-
-    async def again() -> Message:
-        for message in left:
-            return message
-        return await receive()
-
-    return again

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from nextup.domain.errors import ConfigurationError
-from nextup.entrypoints.api.app import create_app
+from nextup.entrypoints.api.app import App, create_app
 from nextup.entrypoints.api.connections import Limits, bounded, end_overdue
 from nextup.services.access.exposure import require_safe
 
@@ -51,11 +51,12 @@ class ApiServer(uvicorn.Server):
         drain_seconds: float = 0.0,
     ) -> None:
         """`listening` is a socket of `bind` that other processes listen at, too."""
+        early = app.early.meet if isinstance(app, App) and app.early is not None else None
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http=bounded(limits or Limits()),
+                http=bounded(limits or Limits(), early),
                 log_config=None,  # whoever starts the process decides about logging
                 access_log=False,
                 server_header=False,
