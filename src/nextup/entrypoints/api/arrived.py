@@ -11,18 +11,18 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
     from starlette.types import Receive, Scope, Send
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    Headers = list[tuple[bytes, bytes]]
-
 Step = Callable[["Arrived"], bool]
 """Answers a request, now or later; or says that it does not."""
 
 log = logging.getLogger(__name__)
+
+CLOSE = (b"connection", b"close")  # among the headers of all answers of a server that stops soon
 
 
 class Connection(Protocol):
@@ -76,9 +76,10 @@ class Arrived:
         else:
             self.go(step)
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """The whole answer. It goes out in one piece: head and body by themselves are two calls of
-        the system, which cost more than all else that is done for a small one."""
+    def answer(self, status: int, headers: bytes, body: bytes) -> None:
+        """The whole answer; the headers as `header_lines` makes them. It goes out in one piece:
+        head and body by themselves are two calls of the system, which cost more than all else
+        that is done for a small one."""
         if not _written(self._cycle, status, headers, body):
             self._connection.start(self._cycle, _saying(status, headers, body))
 
@@ -115,16 +116,18 @@ class Early:
             request.go(self._step)
 
 
-def _written(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """As they travel."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+def _written(cycle: RequestResponseCycle, status: int, headers: bytes, body: bytes) -> bool:
     """Whether it was sent: where the connection ends or is slow to read, uvicorn knows what to do.
     What is told to `cycle` is what it notes itself when it sends a body."""
-    ending = any(name == b"connection" for name, _ in cycle.default_headers)
-    if ending or not cycle.keep_alive or cycle.disconnected or cycle.flow.write_paused:
+    own = cycle.default_headers
+    if CLOSE in own or not cycle.keep_alive or cycle.disconnected or cycle.flow.write_paused:
         return False
-    lines = [STATUS_LINE[status]]
-    for name, value in (*cycle.default_headers, *headers):
-        lines += (name, b": ", value, b"\r\n")
-    lines += (b"\r\n", body)
+    lines = (STATUS_LINE[status], header_lines(own), headers, b"\r\n", body)
     cycle.transport.write(b"".join(lines))
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()
@@ -132,11 +135,13 @@ def _written(cycle: RequestResponseCycle, status: int, headers: Headers, body: b
     return True
 
 
-def _saying(status: int, headers: Headers, body: bytes) -> Any:
+def _saying(status: int, headers: bytes, body: bytes) -> Any:
     """An app that says this to whoever asks."""
+    lines = headers.removesuffix(b"\r\n").split(b"\r\n")
+    pairs = [tuple(line.split(b": ", 1)) for line in lines]
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
         await send({"type": "http.response.body", "body": body})
 
     return app

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nextup.domain.clients import Scope as Need
 from nextup.domain.errors import NextupError
 from nextup.entrypoints.api.access import CALLER, NEEDED, REFUSED
+from nextup.entrypoints.api.arrived import header_lines
 from nextup.entrypoints.api.edge import HEADER, request_id_of
 from nextup.services.recommending.answers import Answer
 
@@ -108,8 +109,8 @@ class Hot:
         if found is None or isinstance(found, Asked):
             return False
         kept = found.answer if isinstance(found, Ageing) else found
-        headers = [*kept.headers, (HEADER, request_id_of(scope))]
-        request.answer(200, headers, kept.body)
+        own = b"%b: %b\r\n" % (HEADER, request_id_of(scope))
+        request.answer(200, kept.headers + own, kept.body)
         if isinstance(found, Ageing):
             request.afterwards(self._renew(found.asked, scope, request.receive))
         else:
@@ -176,5 +177,5 @@ class Keeping:
         level = LEVEL.search(plain)
         if level is None or WHOLE not in plain or TOKEN not in plain:
             return  # made without some part: it is to be made anew
-        kept = [header for header in headers if header[0] != HEADER]
+        kept = header_lines(header for header in headers if header[0] != HEADER)
         self._answers.keep(self._asked.key, Answer(body, kept, level[1].decode(), self._moment))

@@ -16,6 +16,7 @@ import uvicorn
 
 from nextup.domain.errors import ConfigurationError
 from nextup.entrypoints.api.app import App, create_app
+from nextup.entrypoints.api.arrived import CLOSE
 from nextup.entrypoints.api.connections import Limits, bounded, end_overdue
 from nextup.services.access.exposure import require_safe
 
@@ -33,7 +34,6 @@ BACKLOG = 2048  # connections that wait to be accepted
 TRIED_PORTS = 20  # after the wanted one; then any free one
 SWITCH_SECONDS = 0.0005  # a thread that computes lets the loop go on; Python's own is 0.005
 GRACE_SECONDS = 10  # for accepted requests, when stopping
-CLOSE = (b"connection", b"close")
 
 
 class ApiServer(uvicorn.Server):

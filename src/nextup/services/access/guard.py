@@ -43,7 +43,7 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """A key or token that was found good."""
 
     caller: Caller
@@ -70,28 +70,27 @@ class Guard:
         self.tokens = Tokens(clients, settings.access, clock)
         self.usage = UsageMeter(clients, clock)
         self._rates = rates or Rates()
-        self._open = _open_caller(settings) if settings.access.auth == "none" else None
-        self._known: tuple[int, dict[bytes, _Known]] = (-1, {})  # as of a revision
+        self.open_to = _open_caller(settings) if settings.access.auth == "none" else None
+        self._known: tuple[int, dict[bytes, Known]] = (-1, {})  # as of a revision
         self._asked_at = -FOREVER  # monotonic seconds; when the revision was last answered
         self._ask_again_at = -FOREVER
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def admit(
-        self,
-        headers: Iterable[tuple[bytes, bytes]],
-        needed: Scope,
-        revision: int | None = None,
-    ) -> Caller:
-        """Who sends a request with these headers (of an ASGI scope), which needs this scope;
-        `revision` where it was read since the request came.
+    def admit(self, headers: Iterable[tuple[bytes, bytes]], needed: Scope) -> Caller:
+        """Who sends a request with these headers (of an ASGI scope), which needs this scope.
 
         Counts it against the client's limits. Raises Unauthenticated, Forbidden, LimitReached,
         or BackendUnavailable when the database is down and the caller is not known.
         """
-        if self._open is not None:
-            return self._open
-        known = self._identified(shown(headers), self.revision() if revision is None else revision)
+        if self.open_to is not None:
+            return self.open_to
+        caller = self.let_in(self.identified(shown(headers), self.revision()), needed)
+        self.usage.count(caller.client_id, needed.value)
+        return caller
+
+    def let_in(self, known: Known, needed: Scope) -> Caller:
+        """The caller, if they may do this, and so much; their usage is to be counted then."""
         caller = known.caller
         self._require_rate(known)
         if needed not in caller.scopes:
@@ -100,12 +99,11 @@ class Guard:
                 "does not have, or did not ask for with its token.",
                 cure="An admin can give it: PATCH /v1/clients/{client_id}.",
             )
-        self.usage.count(caller.client_id, needed.value)
         return caller
 
     def start(self) -> None:
         """Write usage down in the background until `stop`."""
-        if self._open is None and self._thread is None:
+        if self.open_to is None and self._thread is None:
             self._stop.clear()
             self._thread = threading.Thread(
                 target=self.usage.run, args=(self._stop,), name="nextup-usage", daemon=True
@@ -119,7 +117,8 @@ class Guard:
             self._thread.join()
             self._thread = None
 
-    def _identified(self, secret: bytes, revision: int) -> _Known:
+    def identified(self, secret: bytes, revision: int) -> Known:
+        """Whose key or token it is, as of a revision that was read since it was shown."""
         as_of, cache = self._known
         if as_of != revision:
             cache = {}
@@ -138,7 +137,7 @@ class Guard:
     def revision(self) -> int:
         """The number that grows with every change of who may do what. Raises BackendUnavailable
         when the database is down for longer than known callers are let in without it."""
-        if self._open is not None:
+        if self.open_to is not None:
             return 0
         now = monotonic()
         if now < self._ask_again_at:
@@ -159,13 +158,13 @@ class Guard:
             )
         return self._known[0]
 
-    def _asked(self, secret: bytes, revision: int) -> _Known:
+    def _asked(self, secret: bytes, revision: int) -> Known:
         key_id = key_id_of(secret)
         if key_id is not None:
             return self._by_key(secret, key_id)
         return self._by_token(secret, revision)
 
-    def _by_key(self, secret: bytes, key_id: str) -> _Known:
+    def _by_key(self, secret: bytes, key_id: str) -> Known:
         key = self._clients.key(key_id)
         client = self._clients.client(key.client_id) if key is not None else None
         if not opens(secret, key) or client is None or client.revoked_at is not None:
@@ -175,7 +174,7 @@ class Guard:
             )
         return self._known_as(client, client.scopes, FOREVER)
 
-    def _by_token(self, secret: bytes, revision: int) -> _Known:
+    def _by_token(self, secret: bytes, revision: int) -> Known:
         claims = self.tokens.read(secret.decode("latin-1"), revision)
         client = self._clients.client(claims.client_id)
         if client is None or client.revoked_at is not None:
@@ -185,8 +184,8 @@ class Guard:
         scopes = claims.scopes & client.scopes
         return self._known_as(client, scopes, claims.expires_at.timestamp())
 
-    def _known_as(self, client: Client, scopes: frozenset[Scope], expires_at: float) -> _Known:
-        return _Known(
+    def _known_as(self, client: Client, scopes: frozenset[Scope], expires_at: float) -> Known:
+        return Known(
             Caller(client.client_id, client.tenant, scopes),
             expires_at,
             client.per_second,
@@ -195,7 +194,7 @@ class Guard:
             client.number,
         )
 
-    def _require_rate(self, known: _Known) -> None:
+    def _require_rate(self, known: Known) -> None:
         client_id = known.caller.client_id
         if known.per_second > 0:
             wait = self._rates.take(known.number, per_second=known.per_second, burst=known.burst)

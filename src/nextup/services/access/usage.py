@@ -38,14 +38,14 @@ class UsageMeter:
         self._fresh: Counter[tuple[str, str]] = Counter()  # (client, what), today
         self._late: list[Usage] = []  # what is to be written before the fresh
 
-    def count(self, client_id: str, what: str) -> None:
-        """One more, today."""
+    def count(self, client_id: str, what: str, times: int = 1) -> None:
+        """So many more, today."""
         today = self._clock().date()
         with self._counting:
             self._turn_to(today)
-            self._fresh[client_id, what] += 1
+            self._fresh[client_id, what] += times
             if what != REFUSED:
-                self._let_in[client_id] += 1
+                self._let_in[client_id] += times
 
     def used(self, client_id: str) -> int:
         """How many requests of the client were let in today."""

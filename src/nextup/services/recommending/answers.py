@@ -35,7 +35,7 @@ class Answer(NamedTuple):
     """One that was given."""
 
     body: bytes
-    headers: list[tuple[bytes, bytes]]
+    headers: bytes  # their lines
     level: str
     moment: Moment
 
