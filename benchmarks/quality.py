@@ -95,9 +95,10 @@ def measure(model: Fitted, asked: Asked, train: Interactions, cutoff: int) -> tu
     return found.mean(f"recall@{cutoff}"), found.mean(f"ndcg@{cutoff}")
 
 
-def walk(task: Task, name: str) -> tuple[dict[str, object], Fitted, float]:
+def walk(
+    task: Task, name: str, values: Mapping[str, tuple[object, ...]]
+) -> tuple[dict[str, object], Fitted, float]:
     """The best settings found for one kind of model, and the model on the tuning data."""
-    values = WALKS[name]
     best: dict[str, object] = {setting: tried[0] for setting, tried in values.items()}
     fitted, ndcg = _try(task, name, best)
     for setting, tried in values.items():
@@ -123,9 +124,12 @@ def _try(task: Task, name: str, settings: Mapping[str, object]) -> tuple[Fitted,
     return fitted, ndcg
 
 
-def run(task: Task, kinds: Sequence[str]) -> dict[str, Result]:
+def run(task: Task, kinds: Sequence[str], ease_l2: float | None = None) -> dict[str, Result]:
     """Tune, blend, train on everything, and ask about the test once."""
-    found = {name: walk(task, name) for name in kinds}
+    walks = dict(WALKS)
+    if ease_l2 is not None:
+        walks["ease"] = WALKS["ease"] | {"regularization": (ease_l2,)}
+    found = {name: walk(task, name, walks[name]) for name in kinds}
     blend = fit_weights(
         [fitted for _, fitted, _ in found.values()],
         *task.tune,
@@ -210,6 +214,7 @@ def main() -> None:
     parser.add_argument("--train", type=Path, help="a file in Gowalla's format")
     parser.add_argument("--test", type=Path, help="its test part")
     parser.add_argument("--exact-ease", action="store_true", help="10 GB on Gowalla, minutes each")
+    parser.add_argument("--ease-l2", type=float, help="EASE's regularisation on Gowalla, given")
     parser.add_argument("--kinds", nargs="*", help="of models, such as spectral; default: all")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -231,7 +236,7 @@ def main() -> None:
                 texts = [archive.read(f"gowalla/{part}.txt").decode() for part in ("train", "test")]
             task = read_pair("gowalla", *texts)
             kinds = options.kinds or kinds_for(task, exact_ease=options.exact_ease)
-            rows += pair_rows(task, run(task, kinds))
+            rows += pair_rows(task, run(task, kinds, options.ease_l2))
         elif name == "ml-latest-small":
             rows += compare_with_rivals(movielens())
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from tests.integration.api_world import served, train
 
 from nextup.domain.events import Event, EventType
+from nextup.entrypoints.api.hot import Hot
 from nextup.services.recommending import answers
 from nextup.services.recommending.answers import RENEWED_AT
 
@@ -187,3 +189,64 @@ def test_what_another_server_applied_makes_a_new_answer(tmp_path: Path) -> None:
         assert token(here) == before
         like(there, "film-1")
         wait_for(lambda: token(here) != before)
+
+
+def asked(client: httpx.Client, text: bytes) -> bytes:
+    """Everything that is answered to these bytes, until the connection ends."""
+    address = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(address, timeout=60) as connection:
+        connection.sendall(text)
+        answered = b""
+        while more := connection.recv(1 << 20):
+            answered += more
+    return answered
+
+
+def test_who_has_said_all_is_answered(world: tuple[httpx.Client, Platform]) -> None:
+    """A caller may close its own direction behind its questions, and still hear the answers."""
+    client, _ = world
+    address = (client.base_url.host, client.base_url.port)
+    asking = b"GET %b?exclude=film-%d HTTP/1.1\r\nHost: here\r\n\r\n"
+    with socket.create_connection(address, timeout=60) as connection:
+        connection.sendall(b"".join(asking % (PATH.encode(), n) for n in range(3)))
+        connection.shutdown(socket.SHUT_WR)
+        answered = b""
+        while more := connection.recv(1 << 20):
+            answered += more
+    assert answered.count(b"HTTP/1.1 200 ") == answered.count(b'"token":') == 3
+
+
+def test_many_in_one_piece(world: tuple[httpx.Client, Platform]) -> None:
+    """Questions that are sent without waiting are answered one after the other, and the connection
+    ends where the last one says so."""
+    client, _ = world
+    expected = client.get(PATH, headers={"accept-encoding": "identity"}).content
+    question = b"GET %b HTTP/1.1\r\nHost: here\r\nAccept: */*\r\n" % PATH.encode()
+    question += b"Accept-Encoding: identity\r\nX-Request-Id: mine-%d\r\n"
+    questions = [question % n + b"\r\n" for n in range(300)]
+    last = question % 300 + b"Connection: close\r\n\r\n"
+    answers = asked(client, b"".join(questions) + last).split(b"HTTP/1.1 ")[1:]
+    for number, answer in enumerate(answers):
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"200 ")
+        assert b"x-request-id: mine-%d" % number in head
+        assert body == expected
+        assert (b"connection: close" in head.lower()) == (number == 300)
+    assert len(answers) == 301
+
+
+def test_a_fault_before_the_framework_is_no_fault(
+    world: tuple[httpx.Client, Platform],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where the early answer fails, the framework gives it."""
+    client, _ = world
+    before = token(client)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(Hot, "find", fails)
+    assert token(client) != before
+    assert "no such luck" in caplog.text

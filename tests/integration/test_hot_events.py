@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -122,3 +123,18 @@ def test_requests_in_one_piece(world: tuple[httpx.Client, Platform]) -> None:
         assert head.endswith(b'{"event_id":"e%d","duplicate":false}' % number)
         assert head.lower().count(b"content-length: ") == head.lower().count(b"date: ") == 1
     assert [b"connection: close" in head.lower() for head in heads] == [False, False, True]
+
+
+def test_a_body_that_comes_later(world: tuple[httpx.Client, Platform]) -> None:
+    """A head and a body in pieces are one event; a caller who leaves in the middle leaves none."""
+    client, platform = world
+    address = (client.base_url.host, client.base_url.port)
+    head, _, body = request(1).partition(b"\r\n\r\n")
+    with socket.create_connection(address, timeout=60) as left:
+        left.sendall(request(2)[:-5])
+    with socket.create_connection(address, timeout=60) as connection:
+        for piece in (head + b"\r\n\r\n", body[:20], body[20:]):
+            time.sleep(0.05)
+            connection.sendall(piece)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 202 ")
+    assert [row.event_id for row in platform.event_log.read({}, 10).rows] == ["e1"]

@@ -49,6 +49,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Refuse what is beyond the limit of connections; the others have time for a head."""
         super().connection_made(transport)
         self.when_whole: Callable[[], object] | None = None  # what is to be done about a body
+        self.ends = False  # the other side has said all that it will say
         self.head_bytes = 0
         self.in_head = True
         self.deadline: float | None = self.loop.time() + self.limits.head_seconds
@@ -75,6 +76,19 @@ class BoundedConnection(HttpToolsProtocol):
                 f"The headers are longer than {MOST_HEAD_BYTES} bytes.",
                 "Send fewer or shorter headers.",
             )
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The other side says nothing more; whether the connection stays open for the answer that
+        it may be waiting for. (TLS cannot.)"""
+        self.ends = True
+        asked = self.cycle is not None and not self.cycle.more_body
+        return asked and not self.cycle.response_complete and self.scheme == "http"
+
+    def on_response_complete(self) -> None:
+        """An answer has been sent."""
+        super().on_response_complete()
+        if self.ends and self.cycle.response_complete:  # the last one
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """The first byte of a request, perhaps in one piece with the end of the one before."""
