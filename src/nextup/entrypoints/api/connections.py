@@ -185,4 +185,3 @@ def end_overdue(connections: Iterable[Any], now: float) -> int:
     for each in overdue:
         each.end()
     return len(overdue)
-

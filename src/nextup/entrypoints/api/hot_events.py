@@ -194,4 +194,3 @@ class _Groups:
                     told(outcome)
                 except Exception:  # the others are to be told all the same
                     log.exception("What became of an event could not be said")
-
