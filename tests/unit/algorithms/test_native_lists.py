@@ -7,15 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import random_array
+from tests.unit.algorithms.native_world import both, compiled, needs_compiled
 
-from nextup.algorithms import native
 from nextup.algorithms.native import twins
 
-compiled = native.compiled()
-needs_compiled = pytest.mark.skipif(compiled is None, reason="the kernels were not compiled")
-both = pytest.mark.parametrize(
-    "kernels", [pytest.param(compiled, marks=needs_compiled, id="compiled"), twins]
-)
 SEED = st.integers(0, 2**32 - 1)
 
 
