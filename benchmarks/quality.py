@@ -214,17 +214,18 @@ def main() -> None:
     parser.add_argument("--train", type=Path, help="a file in Gowalla's format")
     parser.add_argument("--test", type=Path, help="its test part")
     parser.add_argument("--exact-ease", action="store_true", help="10 GB on Gowalla, minutes each")
-    parser.add_argument("--ease-l2", type=float, help="EASE's regularisation on Gowalla, given")
+    parser.add_argument("--ease-l2", type=float, help="of exact EASE: no walk")
     parser.add_argument("--kinds", nargs="*", help="of models, such as spectral; default: all")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    exact = options.exact_ease or options.ease_l2 is not None
     rows: list[harness.Row] = []
     if (options.train is None) != (options.test is None):
         parser.error("--train and --test belong together")
     if options.train is not None:
         task = read_pair(options.train.stem, options.train.read_text(), options.test.read_text())
-        kinds = options.kinds or kinds_for(task, exact_ease=options.exact_ease)
-        results = run(task, kinds)
+        kinds = options.kinds or kinds_for(task, exact_ease=exact)
+        results = run(task, kinds, options.ease_l2)
         rows += pair_rows(task, results)
         options.data = []
     for name in options.data:
@@ -235,13 +236,14 @@ def main() -> None:
             with zipfile.ZipFile(harness.DATA / "gowalla.zip") as archive:
                 texts = [archive.read(f"gowalla/{part}.txt").decode() for part in ("train", "test")]
             task = read_pair("gowalla", *texts)
-            kinds = options.kinds or kinds_for(task, exact_ease=options.exact_ease)
+            kinds = options.kinds or kinds_for(task, exact_ease=exact)
             rows += pair_rows(task, run(task, kinds, options.ease_l2))
         elif name == "ml-latest-small":
             rows += compare_with_rivals(movielens())
         else:
             task = goodbooks()
-            rows += goodbooks_rows(run(task, options.kinds or kinds_for(task, exact_ease=True)))
+            kinds = options.kinds or kinds_for(task, exact_ease=True)
+            rows += goodbooks_rows(run(task, kinds, options.ease_l2))
     harness.report(rows, as_json=options.json)
 
 

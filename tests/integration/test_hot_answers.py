@@ -191,11 +191,14 @@ def test_what_another_server_applied_makes_a_new_answer(tmp_path: Path) -> None:
         wait_for(lambda: token(here) != before)
 
 
-def asked(client: httpx.Client, text: bytes) -> bytes:
-    """Everything that is answered to these bytes, until the connection ends."""
+def asked(client: httpx.Client, text: bytes, *, said_all: bool = False) -> bytes:
+    """Everything that is answered to these bytes, until the connection ends; `said_all` closes our
+    direction behind them."""
     address = (client.base_url.host, client.base_url.port)
     with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(text)
+        if said_all:
+            connection.shutdown(socket.SHUT_WR)
         answered = b""
         while more := connection.recv(1 << 20):
             answered += more
@@ -205,14 +208,9 @@ def asked(client: httpx.Client, text: bytes) -> bytes:
 def test_who_has_said_all_is_answered(world: tuple[httpx.Client, Platform]) -> None:
     """A caller may close its own direction behind its questions, and still hear the answers."""
     client, _ = world
-    address = (client.base_url.host, client.base_url.port)
     asking = b"GET %b?exclude=film-%d HTTP/1.1\r\nHost: here\r\n\r\n"
-    with socket.create_connection(address, timeout=60) as connection:
-        connection.sendall(b"".join(asking % (PATH.encode(), n) for n in range(3)))
-        connection.shutdown(socket.SHUT_WR)
-        answered = b""
-        while more := connection.recv(1 << 20):
-            answered += more
+    questions = b"".join(asking % (PATH.encode(), n) for n in range(3))
+    answered = asked(client, questions, said_all=True)
     assert answered.count(b"HTTP/1.1 200 ") == answered.count(b'"token":') == 3
 
 

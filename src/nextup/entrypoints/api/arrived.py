@@ -95,7 +95,7 @@ class Arrived:
         task.add_done_callback(self._connection.tasks.discard)
 
 
-class Early:
+class Reception:
     """Asks what answers requests early about all that a turn of the event loop has read, together
     and behind all of its reading. Answers that go out one by one in between would wake a busy
     caller for each of them, which costs both sides more than the answer itself."""

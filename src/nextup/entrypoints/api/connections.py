@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from nextup.entrypoints.api.arrived import Arrived, Early, Step
+from nextup.entrypoints.api.arrived import Arrived, Reception, Step
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,10 +40,11 @@ class Limits(NamedTuple):
 
 class BoundedConnection(HttpToolsProtocol):
     """uvicorn's protocol, with deadlines that `overdue` looks for once in a while: cheaper than
-    a timer for each request. What `early` answers costs no task and no way through the app."""
+    a timer for each request. What the `reception` answers costs no task, and no way through the
+    app."""
 
     limits = Limits()
-    early: Early | None = None
+    reception: Reception | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse what is beyond the limit of connections; the others have time for a head."""
@@ -114,10 +115,10 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Called by uvicorn when a request's turn on the connection has come."""
-        if self.early is None:
+        if self.reception is None:
             self.start(cycle, app)
         else:
-            self.early.meet(Arrived(cycle, app, self))
+            self.reception.meet(Arrived(cycle, app, self))
 
     def start(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Let an app answer, in a task of its own."""
@@ -173,7 +174,7 @@ class BoundedConnection(HttpToolsProtocol):
 
 def bounded(limits: Limits, early: Step | None = None) -> type[BoundedConnection]:
     """The protocol with these limits; `early` is asked before the app."""
-    own = {"limits": limits, "early": None if early is None else Early(early)}
+    own = {"limits": limits, "reception": None if early is None else Reception(early)}
     return type("BoundedConnection", (BoundedConnection,), own)
 
 

@@ -180,7 +180,7 @@ class _Groups:
     async def _carry(self) -> None:
         answered = 0
         while self._waiting:
-            await self._gather(answered + len(self._waiting))
+            await self._gather(min(answered + len(self._waiting), MOST))
             group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
             records = [record for record, _ in group]
             outcomes: list[Outcome | Exception]
